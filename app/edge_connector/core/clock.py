@@ -1,0 +1,34 @@
+"""Time as a dependency: durations come from the monotonic clock, stamps from the wall clock."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What code that measures or stamps time is given."""
+
+    def monotonic(self) -> float:
+        """Seconds that never jump; only differences mean anything."""
+        ...
+
+    def wall(self) -> float:
+        """Seconds since 1970-01-01 UTC; may jump."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+
+def to_iso(wall_s: float) -> str:
+    """A wall-clock stamp as RFC 3339 in UTC with milliseconds, e.g. `2026-01-31T12:00:00.000Z`."""
+    return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

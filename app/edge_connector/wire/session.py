@@ -1,0 +1,268 @@
+"""The states of a Tool RPC session, without sockets or clocks: frames and `now` in, messages and frames out.
+
+    session = ConnectorSession(hello, now=0.0)
+    for frame in session.frames_to_send(): ...     # hello
+    messages = session.receive(frame, now=0.1)     # [Welcome(...)]
+    session.send(Register(...))
+
+`now` is in seconds on a monotonic clock. Nothing here dispatches calls: that belongs to the two users of the session.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from edge_connector.wire import messages as m
+from edge_connector.wire.close_codes import CloseCode
+from edge_connector.wire.codec import (
+    FrameDecoder,
+    ProtocolError,
+    encode_frames,
+    from_caller,
+    from_connector,
+    to_caller,
+    to_connector,
+)
+
+_HELLO: Final = frozenset({m.Hello})
+_WELCOME: Final = frozenset({m.Welcome})
+_LIVENESS: Final = frozenset({m.Heartbeat, m.HeartbeatAck})
+_CONNECTOR_BEFORE_REGISTER: Final = _LIVENESS | {m.Register, m.Status, m.Goodbye}
+_CONNECTOR_OPEN: Final = _CONNECTOR_BEFORE_REGISTER | {
+    m.Probe, m.Accepted, m.Progress, m.Result, m.Failure, m.Webhook,
+}  # fmt: skip
+_CALLER_OPEN: Final = _LIVENESS | {m.Call, m.Cancel, m.Receipt}
+_TO_CONNECTOR_WELCOMED: Final = _LIVENESS | {m.Registered, m.Drain, m.BundleAnnounce}
+_TO_CONNECTOR_OPEN: Final = _TO_CONNECTOR_WELCOMED | {m.Call, m.Cancel, m.Receipt, m.WebhookReceipt}
+_TO_CALLER_OPEN: Final = _LIVENESS | {m.Drain, m.Accepted, m.Progress, m.Result, m.Failure}
+
+
+class Phase(StrEnum):
+    """Where a session is. `closed` is final."""
+
+    HELLO = "hello"
+    """Waiting for hello (platform) or for welcome (dialling side)."""
+    WELCOMED = "welcomed"
+    """A connector is known but has not registered its tools."""
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class Session:
+    """What both ends share: phase, liveness in both directions, and an outbox that becomes few frames."""
+
+    def __init__(self, decoder: FrameDecoder[m.Message], allowed: frozenset[type[m.Message]], *, now: float) -> None:
+        self.phase = Phase.HELLO
+        self.heartbeat_s = m.HEARTBEAT_S
+        self.silence_s = m.SILENCE_S
+        self.max_frame_bytes = m.MAX_FRAME_BYTES
+        self.round_trip_s: float | None = None
+        self._decoder = decoder
+        self._allowed = allowed
+        self._outbox: list[m.Message] = []
+        self._last_received = now
+        self._phase_deadline: float | None = now + m.HELLO_TIMEOUT_S
+        self._next_heartbeat = now + self.heartbeat_s
+        self._heartbeat_seq = 0
+        self._heartbeat_sent_at = now
+
+    # ---- in
+
+    def receive(self, frame: bytes | str, *, now: float) -> list[m.Message]:
+        """The messages that `frame` brings to the user of the session; heartbeats are answered here.
+
+        Raises:
+            ProtocolError: close the session with its code; the phase is `closed` from then on.
+        """
+        self._last_received = now
+        try:
+            if len(frame) > self.max_frame_bytes:
+                raise ProtocolError(CloseCode.TOO_LARGE, f"frame of {len(frame)} bytes, limit {self.max_frame_bytes}")
+            return self._take_in(self._decoder.decode(frame), now)
+        except ProtocolError:
+            self.phase = Phase.CLOSED
+            raise
+
+    def _take_in(self, messages: list[m.Message], now: float) -> list[m.Message]:
+        delivered = []
+        for message in messages:
+            kind = type(message)
+            if kind not in self._allowed:
+                tag = kind.__struct_config__.tag
+                raise ProtocolError(
+                    CloseCode.OUT_OF_ORDER, f"{tag} is not allowed while the session is in {self.phase}"
+                )
+            if kind is m.Heartbeat:
+                self._outbox.append(m.HeartbeatAck(seq=message.seq))  # type: ignore[attr-defined]
+            elif kind is m.HeartbeatAck:
+                if message.seq == self._heartbeat_seq:  # type: ignore[attr-defined]
+                    self.round_trip_s = now - self._heartbeat_sent_at
+            else:
+                if kind in (m.Hello, m.Welcome, m.Register, m.Registered):
+                    self._advance(message, now)
+                delivered.append(message)
+        return delivered
+
+    def _advance(self, message: m.Message, now: float) -> None:
+        raise NotImplementedError
+
+    # ---- out
+
+    def send(self, message: m.Message) -> None:
+        """Queue `message` for the next `frames_to_send`."""
+        self._outbox.append(message)
+
+    @property
+    def has_output(self) -> bool:
+        """Whether `frames_to_send` would return anything."""
+        return bool(self._outbox)
+
+    def frames_to_send(self) -> list[bytes]:
+        """All queued messages as frames; send each as one WebSocket text message, in order."""
+        if not self._outbox:
+            return []
+        queued, self._outbox = self._outbox, []
+        return encode_frames(queued)
+
+    # ---- time
+
+    def next_wakeup(self) -> float:
+        """The moment at which `tick` has something to do."""
+        moments = [self._last_received + self.silence_s]
+        if self.phase is Phase.OPEN or self.phase is Phase.WELCOMED:
+            moments.append(self._next_heartbeat)
+        if self._phase_deadline is not None:
+            moments.append(self._phase_deadline)
+        return min(moments)
+
+    def tick(self, *, now: float) -> bool:
+        """Queue a heartbeat when one is due; True when it was, so that a status can go with it.
+
+        Raises:
+            ProtocolError: the peer was silent for too long, or did not finish the handshake in time.
+        """
+        if self._phase_deadline is not None and now >= self._phase_deadline:
+            self.phase, waited_for = Phase.CLOSED, self.phase
+            raise ProtocolError(CloseCode.SILENT, f"no answer in time while the session was in {waited_for}")
+        if now - self._last_received >= self.silence_s:
+            self.phase = Phase.CLOSED
+            raise ProtocolError(CloseCode.SILENT, f"nothing received for {self.silence_s:.0f} s")
+        if self.phase is Phase.HELLO or now < self._next_heartbeat:
+            return False
+        self._heartbeat_seq += 1
+        self._heartbeat_sent_at = now
+        self._next_heartbeat = now + self.heartbeat_s
+        self._outbox.append(m.Heartbeat(seq=self._heartbeat_seq))
+        return True
+
+    def close(self) -> None:
+        """No message is expected or sent from now on."""
+        self.phase = Phase.CLOSED
+        self._outbox.clear()
+
+    def _enter(self, phase: Phase, allowed: frozenset[type[m.Message]], *, now: float, within_s: float | None) -> None:
+        self.phase = phase
+        self._allowed = allowed
+        self._phase_deadline = None if within_s is None else now + within_s
+
+    def _set_terms(self, welcome: m.Welcome, now: float) -> None:
+        self.heartbeat_s = welcome.heartbeat_s
+        self.silence_s = welcome.silence_s
+        self._next_heartbeat = now + welcome.heartbeat_s
+
+
+class ConnectorSession(Session):
+    """The connector's end."""
+
+    def __init__(self, hello: m.Hello, *, now: float) -> None:
+        super().__init__(to_connector, _WELCOME, now=now)
+        self.welcome: m.Welcome | None = None
+        self._revision = 0
+        self.send(hello)
+
+    def register(
+        self, tools: list[m.ToolSpec], *, runtime: m.RuntimeInfo, bundle: m.BundleInfo | None, now: float
+    ) -> int:
+        """Queue the registration of all tools; returns its revision. Calls arrive once the platform has answered the first."""
+        self._revision += 1
+        self.send(m.Register(revision=self._revision, tools=tools, runtime=runtime, bundle=bundle))
+        if self.phase is Phase.WELCOMED:
+            self._phase_deadline = now + m.REGISTER_TIMEOUT_S
+        return self._revision
+
+    def _advance(self, message: m.Message, now: float) -> None:
+        if isinstance(message, m.Welcome):
+            if message.version != m.VERSION:
+                raise ProtocolError(
+                    CloseCode.VERSION_UNSUPPORTED, f"peer chose version {message.version}, offered {m.VERSION}"
+                )
+            self.welcome = message
+            self._set_terms(message, now)
+            self._enter(Phase.WELCOMED, _TO_CONNECTOR_WELCOMED, now=now, within_s=m.REGISTER_TIMEOUT_S)
+        elif isinstance(message, m.Registered):
+            self._enter(Phase.OPEN, _TO_CONNECTOR_OPEN, now=now, within_s=None)
+
+
+class CallerSession(Session):
+    """The end of a program that calls tools over a WebSocket instead of HTTP."""
+
+    def __init__(self, hello: m.Hello, *, now: float) -> None:
+        super().__init__(to_caller, _WELCOME, now=now)
+        self.welcome: m.Welcome | None = None
+        self.send(hello)
+
+    def _advance(self, message: m.Message, now: float) -> None:
+        if isinstance(message, m.Welcome):
+            self.welcome = message
+            self._set_terms(message, now)
+            self._enter(Phase.OPEN, _TO_CALLER_OPEN, now=now, within_s=None)
+
+
+class PlatformSession(Session):
+    """The platform's end, for connectors and callers.
+
+    After `Hello` was delivered the user answers with `accept` or closes the socket with a close code; each `Register` is answered
+    with `confirm`.
+    """
+
+    def __init__(self, *, now: float) -> None:
+        super().__init__(from_connector, _HELLO, now=now)
+        self.hello: m.Hello | None = None
+
+    @property
+    def role(self) -> m.Role:
+        """The role of the peer; known after hello."""
+        assert self.hello is not None, "the role is known only after hello"
+        return self.hello.role
+
+    def accept(self, welcome: m.Welcome, *, now: float) -> None:
+        """Queue `welcome` and set its terms; a connector has to register next."""
+        assert self.hello is not None, "welcome answers hello"
+        self.send(welcome)
+        self.max_frame_bytes = welcome.limits.max_frame_bytes
+        self._set_terms(welcome, now)
+        if self.role is m.Role.CALLER:
+            self._decoder = from_caller
+            self._enter(Phase.OPEN, _CALLER_OPEN, now=now, within_s=None)
+        else:
+            self._enter(Phase.WELCOMED, _CONNECTOR_BEFORE_REGISTER, now=now, within_s=m.REGISTER_TIMEOUT_S)
+
+    def confirm(self, register: m.Register, rejected: list[m.RejectedTool]) -> None:
+        """Queue the answer to `register`."""
+        accepted = len(register.tools) - len(rejected)
+        self.send(m.Registered(revision=register.revision, accepted=accepted, rejected=rejected))
+
+    def _advance(self, message: m.Message, now: float) -> None:
+        if isinstance(message, m.Hello):
+            if m.VERSION not in message.versions:
+                offered = ", ".join(map(str, message.versions)) or "none"
+                raise ProtocolError(
+                    CloseCode.VERSION_UNSUPPORTED, f"versions offered: {offered}; spoken here: {m.VERSION}"
+                )
+            self.hello = message
+            # Nothing else may come before welcome: it could not be checked against the terms.
+            self._enter(Phase.HELLO, frozenset(), now=now, within_s=m.HELLO_TIMEOUT_S)
+        elif isinstance(message, m.Register):
+            # The user answers with `confirm`; results may already follow, they cannot be out of order.
+            self._enter(Phase.OPEN, _CONNECTOR_OPEN, now=now, within_s=None)
