@@ -1,7 +1,7 @@
 """Reconnect delays, decided without a clock: 5, 10, 20, 40, then 60 seconds, never under and never over.
 
-Jitter is added above the documented delay (up to 20 %) and drawn below it only at the cap (48 to 60 s), so that the documented
-numbers stay recognisable and a crowd of connectors does not come back in one burst.
+Jitter is added above the documented delay (up to 20 %) and drawn below it only at the cap (48 to 60 s), so that the
+documented numbers stay recognisable and a crowd of connectors does not come back in one burst.
 """
 
 from __future__ import annotations

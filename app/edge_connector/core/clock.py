@@ -32,3 +32,8 @@ class SystemClock:
 def to_iso(wall_s: float) -> str:
     """A wall-clock stamp as RFC 3339 in UTC with milliseconds, e.g. `2026-01-31T12:00:00.000Z`."""
     return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def from_iso(stamp: str) -> float:
+    """The wall-clock seconds of what `to_iso` wrote."""
+    return datetime.fromisoformat(stamp).timestamp()

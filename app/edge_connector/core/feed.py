@@ -1,4 +1,7 @@
-"""A value that others watch: the current snapshot, then each newer one. Slow watchers skip to the newest, they never hold anyone up."""
+"""A value that others watch: the current snapshot, then each newer one.
+
+Slow watchers skip to the newest; they never hold anyone up.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""The connector itself: the place where link, tools, health and control meet."""

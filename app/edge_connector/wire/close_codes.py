@@ -1,4 +1,4 @@
-"""Close codes of Tool RPC v1: why a session ended, and whether dialling again can help (docs/tool-rpc.md, "Close codes")."""
+"""Close codes of Tool RPC v1: why a session ended, and whether dialling again can help (docs/tool-rpc.md)."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class ProtocolError(Exception):
     def __init__(self, code: CloseCode, reason: str) -> None:
         super().__init__(reason)
         self.code = code
-        self.reason = reason[:120]
+        self.reason = reason.encode(errors="replace")[:120].decode(errors="ignore")
         """A close frame carries at most 123 bytes of reason (RFC 6455, section 5.5)."""
 
 
@@ -55,14 +55,19 @@ class FrameDecoder(Generic[M]):
             ProtocolError: not JSON, not a message, or a known message with a wrong or missing field.
         """
         try:
+            if isinstance(frame, bytes) and not frame.isascii():
+                # Raw parts are passed on unread, so this is the only place that sees bad UTF-8 in them.
+                frame.decode()
             decoded = self._decoder.decode(frame)
             return decoded if isinstance(decoded, list) else [decoded]
         except msgspec.ValidationError:
             pass
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise ProtocolError(CloseCode.MALFORMED, f"frame is not JSON: {error}") from error
         try:
             return self._decode_slowly(frame)
+        except (msgspec.DecodeError, UnicodeError) as error:
+            raise ProtocolError(CloseCode.MALFORMED, f"frame is not JSON: {error}") from error
         except RecursionError as error:
             raise ProtocolError(CloseCode.MALFORMED, "frame is nested too deeply") from error
 

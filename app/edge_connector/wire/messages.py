@@ -1,16 +1,17 @@
 """The messages of Tool RPC v1 as typed structs; docs/tool-rpc.md describes each for a peer written in another language.
 
-On the wire a message is a JSON object whose `type` names it and whose other fields are in camel case. Fields with a default may be
-absent; unknown fields are ignored. Arguments, results and schemas are raw JSON that no hop parses unless it has to.
+On the wire a message is a JSON object whose `type` names it and whose other fields are in camel case. Fields with a
+default may be absent; unknown fields are ignored. Arguments, results and schemas are raw JSON that no hop parses unless
+it has to.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import Meta, Raw
 
 SUBPROTOCOL = "nara.tool-rpc.v1"
 """Name in `Sec-WebSocket-Protocol` (RFC 6455, section 1.9)."""
@@ -28,6 +29,11 @@ MAX_FRAME_BYTES = 16 * 1024 * 1024
 MAX_RESULT_BYTES = 8 * 1024 * 1024
 ACCEPT_AFTER_S = 0.05
 """A call that is not over by then is announced with `accepted`."""
+
+Integer = Annotated[int, Meta(ge=-(2**53) + 1, le=2**53 - 1)]
+"""An integer that every JSON peer holds exactly (RFC 8259, section 6); larger ones could not be encoded again."""
+Period = Annotated[float, Meta(ge=0.05)]
+"""Seconds between two repetitions; the floor keeps a bad peer from making the other end spin."""
 
 
 class Role(StrEnum):
@@ -58,7 +64,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defau
 # ---- handshake
 
 
-class Agent(Part):
+class Agent(Part, frozen=True, kw_only=True):
     """The program behind a peer."""
 
     name: str
@@ -66,10 +72,10 @@ class Agent(Part):
     host: str = ""
 
 
-class Hello(Message, tag="hello"):
+class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     """First frame of whoever dials. Credentials are not here: they travel in the upgrade's `Authorization` header."""
 
-    versions: list[int]
+    versions: list[Integer]
     role: Role = Role.CONNECTOR
     instance_id: str = ""
     """Random id kept in the installation directory; empty for callers."""
@@ -79,25 +85,25 @@ class Hello(Message, tag="hello"):
     features: list[str] = []
 
 
-class Limits(Part):
+class Limits(Part, frozen=True, kw_only=True):
     """What the platform accepts on this session."""
 
-    max_frame_bytes: int = MAX_FRAME_BYTES
-    max_result_bytes: int = MAX_RESULT_BYTES
+    max_frame_bytes: Integer = MAX_FRAME_BYTES
+    max_result_bytes: Integer = MAX_RESULT_BYTES
 
 
-class Welcome(Message, tag="welcome"):
+class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
     """The platform accepts the session and sets its terms."""
 
-    version: int
+    version: Integer
     session_id: str
     organization_id: str
     organization: str = ""
     deployment_id: str = ""
     deployment: str = ""
     connector_id: str = ""
-    heartbeat_s: float = HEARTBEAT_S
-    silence_s: float = SILENCE_S
+    heartbeat_s: Period = HEARTBEAT_S
+    silence_s: Period = SILENCE_S
     limits: Limits = Limits()
     agent: Agent | None = None
     features: list[str] = []
@@ -106,7 +112,7 @@ class Welcome(Message, tag="welcome"):
 # ---- registration and status
 
 
-class ToolSpec(Part):
+class ToolSpec(Part, frozen=True, kw_only=True):
     """One tool that a connector offers."""
 
     name: str
@@ -120,64 +126,64 @@ class ToolSpec(Part):
     """`read`, `write`, `execute`, `network` or `spend`."""
     repeat: str = "once"
     """`read`, `repeatable` or `once`: may a call be sent again when its outcome is unknown."""
-    timeout_ms: int = 0
+    timeout_ms: Integer = 0
     """The tool's own deadline; 0 means the connector's default."""
     source: str = "builtin"
     """`builtin`, `local` or `bundle`."""
 
 
-class BundleInfo(Part):
+class BundleInfo(Part, frozen=True, kw_only=True):
     """The bundle whose tools are served."""
 
     bundle_id: str = ""
     name: str = ""
-    version: int = 0
+    version: Integer = 0
     checksum: str = ""
 
 
-class RuntimeInfo(Part):
+class RuntimeInfo(Part, frozen=True, kw_only=True):
     """Facts about the connector's machine and process."""
 
     version: str = ""
     host: str = ""
     platform: str = ""
     python: str = ""
-    pid: int = 0
+    pid: Integer = 0
 
 
-class Register(Message, tag="register"):
+class Register(Message, frozen=True, kw_only=True, tag="register"):
     """All tools of this connector; replaces what the session registered before. `revision` grows with each."""
 
-    revision: int
+    revision: Integer
     tools: list[ToolSpec]
     runtime: RuntimeInfo = RuntimeInfo()
     bundle: BundleInfo | None = None
 
 
-class RejectedTool(Part):
+class RejectedTool(Part, frozen=True, kw_only=True):
     """A tool that the platform did not take, and why."""
 
     name: str
     reason: str
 
 
-class Registered(Message, tag="registered"):
+class Registered(Message, frozen=True, kw_only=True, tag="registered"):
     """Answer to `register` with the same revision."""
 
-    revision: int
-    accepted: int
+    revision: Integer
+    accepted: Integer
     rejected: list[RejectedTool] = []
 
 
-class Load(Part):
+class Load(Part, frozen=True, kw_only=True):
     """How busy the connector is."""
 
-    running: int = 0
-    queued: int = 0
-    slots: int = 0
+    running: Integer = 0
+    queued: Integer = 0
+    slots: Integer = 0
 
 
-class ProblemInfo(Part):
+class ProblemInfo(Part, frozen=True, kw_only=True):
     """Something that is wrong on the connector, in words."""
 
     code: str
@@ -187,44 +193,44 @@ class ProblemInfo(Part):
     """Unix seconds."""
 
 
-class Status(Message, tag="status"):
-    """Sent on each change and before each heartbeat."""
+class Status(Message, frozen=True, kw_only=True, tag="status"):
+    """Sent on each change and with each heartbeat."""
 
     state: str
     problems: list[ProblemInfo] = []
     bundle: BundleInfo | None = None
-    proof_age_ms: int = -1
+    proof_age_ms: Integer = -1
     """Milliseconds since the last proof; -1 when there is none yet."""
     load: Load = Load()
 
 
-class Heartbeat(Message, tag="heartbeat"):
+class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
     """Both ends send one each period; the peer answers at once with `heartbeat.ack`."""
 
-    seq: int
+    seq: Integer
 
 
-class HeartbeatAck(Message, tag="heartbeat.ack"):
+class HeartbeatAck(Message, frozen=True, kw_only=True, tag="heartbeat.ack"):
     """Answer to `heartbeat`; gives its sender the round trip."""
 
-    seq: int
+    seq: Integer
 
 
-class Probe(Message, tag="probe"):
-    """A connector asks for proof: the platform answers with an ordinary call of `echo` that carries the same `probe`."""
+class Probe(Message, frozen=True, kw_only=True, tag="probe"):
+    """A connector asks for proof: the platform answers with an ordinary call of `echo` with the same `probe`."""
 
     probe: str
 
 
-class Drain(Message, tag="drain"):
+class Drain(Message, frozen=True, kw_only=True, tag="drain"):
     """The platform is about to close: finish, then dial again within the window (milliseconds from the close)."""
 
-    reconnect_min_ms: int
-    reconnect_max_ms: int
+    reconnect_min_ms: Integer
+    reconnect_max_ms: Integer
     reason: str = ""
 
 
-class Goodbye(Message, tag="goodbye"):
+class Goodbye(Message, frozen=True, kw_only=True, tag="goodbye"):
     """A connector takes no more calls from now on, and says why: `stopping`, `asleep`, `paused` or `restarting`."""
 
     reason: str
@@ -233,7 +239,7 @@ class Goodbye(Message, tag="goodbye"):
 # ---- calls
 
 
-class CallContext(Part):
+class CallContext(Part, frozen=True, kw_only=True):
     """On whose behalf a call is made."""
 
     user: str = ""
@@ -242,29 +248,29 @@ class CallContext(Part):
     agent: str = ""
 
 
-class Call(Message, tag="call"):
+class Call(Message, frozen=True, kw_only=True, tag="call"):
     """Run a tool. Sent by the platform to a connector, and by a caller to the platform."""
 
     id: str
     tool: str
     arguments: Raw = Raw(b"{}")
-    remaining_ms: int = 0
+    remaining_ms: Integer = 0
     """Time left, as a duration and never a clock time; 0 leaves it to the receiver's default."""
     context: CallContext = CallContext()
-    attempt: int = 1
+    attempt: Integer = 1
     probe: str = ""
     """Set on a call that answers a `probe`."""
     deployment: str = ""
     """From a caller only: id or name of the deployment that shall run it; empty lets the platform choose."""
 
 
-class Accepted(Message, tag="accepted"):
+class Accepted(Message, frozen=True, kw_only=True, tag="accepted"):
     """The call is queued or running. Left out when its outcome follows at once."""
 
     id: str
 
 
-class Progress(Message, tag="progress"):
+class Progress(Message, frozen=True, kw_only=True, tag="progress"):
     """How far a running call is."""
 
     id: str
@@ -273,7 +279,7 @@ class Progress(Message, tag="progress"):
     message: str = ""
 
 
-class Result(Message, tag="result"):
+class Result(Message, frozen=True, kw_only=True, tag="result"):
     """The call succeeded."""
 
     id: str
@@ -281,7 +287,7 @@ class Result(Message, tag="result"):
     duration_ms: float = 0.0
 
 
-class CallError(Part):
+class CallError(Part, frozen=True, kw_only=True):
     """Why a call gave no result."""
 
     code: str
@@ -291,7 +297,7 @@ class CallError(Part):
     """The structured error object of a tool that returned or raised one."""
 
 
-class Failure(Message, tag="failure"):
+class Failure(Message, frozen=True, kw_only=True, tag="failure"):
     """The call gave no result."""
 
     id: str
@@ -300,14 +306,14 @@ class Failure(Message, tag="failure"):
     duration_ms: float = 0.0
 
 
-class Cancel(Message, tag="cancel"):
+class Cancel(Message, frozen=True, kw_only=True, tag="cancel"):
     """Stop a call; its outcome is still reported."""
 
     id: str
     reason: str = ""
 
 
-class Receipt(Message, tag="receipt"):
+class Receipt(Message, frozen=True, kw_only=True, tag="receipt"):
     """The outcomes of these calls arrived and are kept; the sender may forget them."""
 
     ids: list[str]
@@ -316,16 +322,16 @@ class Receipt(Message, tag="receipt"):
 # ---- bundles and webhooks
 
 
-class BundleAnnounce(Message, tag="bundle.announce"):
+class BundleAnnounce(Message, frozen=True, kw_only=True, tag="bundle.announce"):
     """A newer bundle or another assignment is in force for this deployment: sync now."""
 
     bundle_id: str
-    version: int
+    version: Integer
     checksum: str
     name: str = ""
 
 
-class Webhook(Message, tag="webhook"):
+class Webhook(Message, frozen=True, kw_only=True, tag="webhook"):
     """A webhook as it was received, byte for byte."""
 
     id: str
@@ -342,7 +348,7 @@ class Webhook(Message, tag="webhook"):
     attributes: dict[str, Any] = {}
 
 
-class WebhookReceipt(Message, tag="webhook.receipt"):
+class WebhookReceipt(Message, frozen=True, kw_only=True, tag="webhook.receipt"):
     """The platform keeps the delivery, or says why it never will."""
 
     id: str

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import Final
 
@@ -25,17 +26,19 @@ from edge_connector.wire.codec import (
     to_connector,
 )
 
-_HELLO: Final = frozenset({m.Hello})
-_WELCOME: Final = frozenset({m.Welcome})
-_LIVENESS: Final = frozenset({m.Heartbeat, m.HeartbeatAck})
-_CONNECTOR_BEFORE_REGISTER: Final = _LIVENESS | {m.Register, m.Status, m.Goodbye}
-_CONNECTOR_OPEN: Final = _CONNECTOR_BEFORE_REGISTER | {
+_Kinds = frozenset[type[m.Message]]
+
+_HELLO: Final[_Kinds] = frozenset({m.Hello})
+_WELCOME: Final[_Kinds] = frozenset({m.Welcome})
+_LIVENESS: Final[_Kinds] = frozenset({m.Heartbeat, m.HeartbeatAck})
+_CONNECTOR_BEFORE_REGISTER: Final[_Kinds] = _LIVENESS | {m.Register, m.Status, m.Goodbye}
+_CONNECTOR_OPEN: Final[_Kinds] = _CONNECTOR_BEFORE_REGISTER | {
     m.Probe, m.Accepted, m.Progress, m.Result, m.Failure, m.Webhook,
 }  # fmt: skip
-_CALLER_OPEN: Final = _LIVENESS | {m.Call, m.Cancel, m.Receipt}
-_TO_CONNECTOR_WELCOMED: Final = _LIVENESS | {m.Registered, m.Drain, m.BundleAnnounce}
-_TO_CONNECTOR_OPEN: Final = _TO_CONNECTOR_WELCOMED | {m.Call, m.Cancel, m.Receipt, m.WebhookReceipt}
-_TO_CALLER_OPEN: Final = _LIVENESS | {m.Drain, m.Accepted, m.Progress, m.Result, m.Failure}
+_CALLER_OPEN: Final[_Kinds] = _LIVENESS | {m.Call, m.Cancel, m.Receipt}
+_TO_CONNECTOR_WELCOMED: Final[_Kinds] = _LIVENESS | {m.Registered, m.Drain, m.BundleAnnounce}
+_TO_CONNECTOR_OPEN: Final[_Kinds] = _TO_CONNECTOR_WELCOMED | {m.Call, m.Cancel, m.Receipt, m.WebhookReceipt}
+_TO_CALLER_OPEN: Final[_Kinds] = _LIVENESS | {m.Drain, m.Accepted, m.Progress, m.Result, m.Failure}
 
 
 class Phase(StrEnum):
@@ -65,20 +68,26 @@ class Session:
         self._phase_deadline: float | None = now + m.HELLO_TIMEOUT_S
         self._next_heartbeat = now + self.heartbeat_s
         self._heartbeat_seq = 0
-        self._heartbeat_sent_at = now
+        self._heartbeat_sent_at: float | None = None
+        """None while no acknowledgement is due."""
 
     # ---- in
 
     def receive(self, frame: bytes | str, *, now: float) -> list[m.Message]:
         """The messages that `frame` brings to the user of the session; heartbeats are answered here.
 
+        A session that is closed takes nothing in: frames that were under way when it closed are dropped.
+
         Raises:
             ProtocolError: close the session with its code; the phase is `closed` from then on.
         """
+        if self.phase is Phase.CLOSED:
+            return []
         self._last_received = now
         try:
-            if len(frame) > self.max_frame_bytes:
-                raise ProtocolError(CloseCode.TOO_LARGE, f"frame of {len(frame)} bytes, limit {self.max_frame_bytes}")
+            size = _size(frame)
+            if size > self.max_frame_bytes:
+                raise ProtocolError(CloseCode.TOO_LARGE, f"frame of {size} bytes, limit {self.max_frame_bytes}")
             return self._take_in(self._decoder.decode(frame), now)
         except ProtocolError:
             self.phase = Phase.CLOSED
@@ -96,8 +105,9 @@ class Session:
             if kind is m.Heartbeat:
                 self._outbox.append(m.HeartbeatAck(seq=message.seq))  # type: ignore[attr-defined]
             elif kind is m.HeartbeatAck:
-                if message.seq == self._heartbeat_seq:  # type: ignore[attr-defined]
+                if message.seq == self._heartbeat_seq and self._heartbeat_sent_at is not None:  # type: ignore[attr-defined]
                     self.round_trip_s = now - self._heartbeat_sent_at
+                    self._heartbeat_sent_at = None
             else:
                 if kind in (m.Hello, m.Welcome, m.Register, m.Registered):
                     self._advance(message, now)
@@ -110,13 +120,20 @@ class Session:
     # ---- out
 
     def send(self, message: m.Message) -> None:
-        """Queue `message` for the next `frames_to_send`."""
+        """Queue `message` for the next `frames_to_send`; dropped once the session is closed."""
+        if self.phase is Phase.CLOSED:
+            return
         self._outbox.append(message)
 
     @property
     def has_output(self) -> bool:
         """Whether `frames_to_send` would return anything."""
         return bool(self._outbox)
+
+    @property
+    def queued(self) -> int:
+        """How many messages wait for `frames_to_send`."""
+        return len(self._outbox)
 
     def frames_to_send(self) -> list[bytes]:
         """All queued messages as frames; send each as one WebSocket text message, in order."""
@@ -128,7 +145,9 @@ class Session:
     # ---- time
 
     def next_wakeup(self) -> float:
-        """The moment at which `tick` has something to do."""
+        """The moment at which `tick` has something to do; infinity once the session is closed."""
+        if self.phase is Phase.CLOSED:
+            return math.inf
         moments = [self._last_received + self.silence_s]
         if self.phase is Phase.OPEN or self.phase is Phase.WELCOMED:
             moments.append(self._next_heartbeat)
@@ -142,6 +161,8 @@ class Session:
         Raises:
             ProtocolError: the peer was silent for too long, or did not finish the handshake in time.
         """
+        if self.phase is Phase.CLOSED:
+            return False
         if self._phase_deadline is not None and now >= self._phase_deadline:
             self.phase, waited_for = Phase.CLOSED, self.phase
             raise ProtocolError(CloseCode.SILENT, f"no answer in time while the session was in {waited_for}")
@@ -172,6 +193,18 @@ class Session:
         self._next_heartbeat = now + welcome.heartbeat_s
 
 
+def _size(frame: bytes | str) -> int:
+    """Bytes of `frame` on the wire; ASCII text, the usual case, is not encoded to count them."""
+    if isinstance(frame, bytes) or frame.isascii():
+        return len(frame)
+    return len(frame.encode(errors="surrogatepass"))
+
+
+def _check_version(welcome: m.Welcome) -> None:
+    if welcome.version != m.VERSION:
+        raise ProtocolError(CloseCode.VERSION_UNSUPPORTED, f"peer chose version {welcome.version}, offered {m.VERSION}")
+
+
 class ConnectorSession(Session):
     """The connector's end."""
 
@@ -184,7 +217,7 @@ class ConnectorSession(Session):
     def register(
         self, tools: list[m.ToolSpec], *, runtime: m.RuntimeInfo, bundle: m.BundleInfo | None, now: float
     ) -> int:
-        """Queue the registration of all tools; returns its revision. Calls arrive once the platform has answered the first."""
+        """Queue the registration of all tools; returns its revision. Calls arrive after the first was answered."""
         self._revision += 1
         self.send(m.Register(revision=self._revision, tools=tools, runtime=runtime, bundle=bundle))
         if self.phase is Phase.WELCOMED:
@@ -193,14 +226,15 @@ class ConnectorSession(Session):
 
     def _advance(self, message: m.Message, now: float) -> None:
         if isinstance(message, m.Welcome):
-            if message.version != m.VERSION:
-                raise ProtocolError(
-                    CloseCode.VERSION_UNSUPPORTED, f"peer chose version {message.version}, offered {m.VERSION}"
-                )
+            _check_version(message)
             self.welcome = message
             self._set_terms(message, now)
             self._enter(Phase.WELCOMED, _TO_CONNECTOR_WELCOMED, now=now, within_s=m.REGISTER_TIMEOUT_S)
         elif isinstance(message, m.Registered):
+            if not 0 < message.revision <= self._revision:
+                raise ProtocolError(
+                    CloseCode.OUT_OF_ORDER, f"registered names revision {message.revision}, sent were {self._revision}"
+                )
             self._enter(Phase.OPEN, _TO_CONNECTOR_OPEN, now=now, within_s=None)
 
 
@@ -214,6 +248,7 @@ class CallerSession(Session):
 
     def _advance(self, message: m.Message, now: float) -> None:
         if isinstance(message, m.Welcome):
+            _check_version(message)
             self.welcome = message
             self._set_terms(message, now)
             self._enter(Phase.OPEN, _TO_CALLER_OPEN, now=now, within_s=None)
@@ -222,8 +257,8 @@ class CallerSession(Session):
 class PlatformSession(Session):
     """The platform's end, for connectors and callers.
 
-    After `Hello` was delivered the user answers with `accept` or closes the socket with a close code; each `Register` is answered
-    with `confirm`.
+    After `Hello` was delivered the user answers with `accept` or closes the socket with a close code; each `Register`
+    is answered with `confirm`.
     """
 
     def __init__(self, *, now: float) -> None:

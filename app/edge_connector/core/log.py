@@ -1,0 +1,75 @@
+"""Logging set-up: one line an event, UTC, to standard error and to a rotating file, with secrets struck out.
+
+A secret that is registered with `hide` never reaches a log, whatever code logs it.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import sys
+import time
+from pathlib import Path
+
+from edge_connector.core.files import explain_os_error
+
+FILE_BYTES = 5 * 1024 * 1024
+FILE_COUNT = 5
+_MIN_SECRET_LENGTH = 8
+"""Shorter strings would blacken ordinary words."""
+
+_secrets: set[str] = set()
+
+
+def hide(secret: str | None) -> None:
+    """Strike `secret` out of every line logged from now on."""
+    if secret and len(secret) >= _MIN_SECRET_LENGTH:
+        _secrets.add(secret)
+
+
+def redact(text: str) -> str:
+    """`text` without any registered secret."""
+    for secret in _secrets:
+        if secret in text:
+            text = text.replace(secret, "[redacted]")
+    return text
+
+
+class _LineFormatter(logging.Formatter):
+    converter = time.gmtime
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(short)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.short = record.name.removeprefix("edge_connector.")
+        return redact(super().format(record))
+
+
+def configure(level: str, *, file: Path | None, stderr: bool = True) -> None:
+    """Log at `level` (debug, info, warning, error) to standard error and, when given, to the rotating `file`.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+        old.close()
+    formatter = _LineFormatter()
+    if stderr:
+        console = logging.StreamHandler(sys.stderr)
+        console.setFormatter(formatter)
+        root.addHandler(console)
+    if file is not None:
+        with explain_os_error(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            rotating = logging.handlers.RotatingFileHandler(
+                file, maxBytes=FILE_BYTES, backupCount=FILE_COUNT, encoding="utf-8"
+            )
+        rotating.setFormatter(formatter)
+        root.addHandler(rotating)
+    root.setLevel(level.upper())
+    # The libraries tell their own story at INFO; ours is told by the link and the servers.
+    for noisy in ("websockets", "aiohttp", "asyncio", "uvicorn"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

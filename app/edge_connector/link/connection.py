@@ -1,0 +1,190 @@
+"""One life of the link: handshake, registration, then frames both ways until it ends. `supervisor` dials again.
+
+All queued messages of one loop turn leave in one frame, and nothing here starts a task for a message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Protocol
+
+from edge_connector.core.clock import Clock
+from edge_connector.link.transport import LinkDown, WebSocketTransport, down_from_code
+from edge_connector.wire import messages as m
+from edge_connector.wire.close_codes import CloseCode
+from edge_connector.wire.codec import ProtocolError
+from edge_connector.wire.session import ConnectorSession, Phase
+
+log = logging.getLogger(__name__)
+
+MAX_QUEUED_PROGRESS = 1_000
+"""Progress is dropped beyond this many queued messages: it is news, not a record."""
+
+
+class LinkHandler(Protocol):
+    """What the link needs from the runtime. All methods run on the loop and must not block."""
+
+    def registration(self) -> tuple[list[m.ToolSpec], m.RuntimeInfo, m.BundleInfo | None]:
+        """What to register now."""
+        ...
+
+    def status(self) -> m.Status:
+        """The status to report now."""
+        ...
+
+    def on_welcome(self, welcome: m.Welcome) -> None:
+        """The platform accepted the credentials."""
+        ...
+
+    def on_registered(self, registered: m.Registered) -> None:
+        """The platform took the tools; calls may come."""
+        ...
+
+    def on_message(self, message: m.Message) -> None:
+        """A call, cancel, receipt, bundle announcement or webhook receipt."""
+        ...
+
+
+class LinkConnection:
+    """Runs one dialled transport."""
+
+    def __init__(self, transport: WebSocketTransport, hello: m.Hello, handler: LinkHandler, clock: Clock) -> None:
+        self._transport = transport
+        self._handler = handler
+        self._clock = clock
+        self._session = ConnectorSession(hello, now=clock.monotonic())
+        self._wake = asyncio.Event()
+        self.drain: m.Drain | None = None
+        self.opened_at: float | None = None
+        """Monotonic moment of the first `registered`; None until then."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls and outcomes can pass."""
+        return self._session.phase is Phase.OPEN
+
+    @property
+    def round_trip_s(self) -> float | None:
+        """Seconds of the last heartbeat's round trip."""
+        return self._session.round_trip_s
+
+    def send(self, message: m.Message) -> bool:
+        """Queue a message; False when the session is not open and it was not taken."""
+        if self._session.phase is not Phase.OPEN:
+            return False
+        if type(message) is m.Progress and self._session.queued > MAX_QUEUED_PROGRESS:
+            return True
+        self._session.send(message)
+        self._wake.set()
+        return True
+
+    def send_status(self) -> None:
+        """Report the status now, if the platform knows us."""
+        if self._session.phase in (Phase.OPEN, Phase.WELCOMED):
+            self._session.send(self._handler.status())
+            self._wake.set()
+
+    def register(self) -> None:
+        """Register the tools again, after they changed."""
+        if self._session.phase in (Phase.OPEN, Phase.WELCOMED):
+            self._register()
+
+    async def run(self) -> LinkDown:
+        """Serve until the link is down; returns why. Cancelling it closes the socket in order."""
+        ended: list[LinkDown] = []
+        try:
+            # The three never return: the group ends by the first LinkDown, or by cancellation.
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read(), name="link.read")
+                group.create_task(self._write(), name="link.write")
+                group.create_task(self._keep_time(), name="link.time")
+        except* LinkDown as downs:
+            ended.extend(_leaves(downs))
+        self._session.close()
+        return ended[0]
+
+    async def close(self, reason: str) -> None:
+        """Send what is queued, then close with code 1000."""
+        frames = self._session.frames_to_send()
+        self._session.close()
+        try:
+            await self._transport.send(frames)
+        except LinkDown:
+            return
+        await self._transport.close(CloseCode.GOING_AWAY, reason)
+
+    async def _read(self) -> None:
+        self._wake.set()
+        while True:
+            frame = await self._transport.receive()
+            try:
+                messages = self._session.receive(frame, now=self._clock.monotonic())
+            except ProtocolError as error:
+                await self._give_up(error)
+                raise self._down(error) from error
+            for message in messages:
+                self._dispatch(message)
+            if self._session.has_output:
+                self._wake.set()
+
+    def _dispatch(self, message: m.Message) -> None:
+        match message:
+            case m.Welcome():
+                log.debug("< welcome session=%s", message.session_id)
+                self._handler.on_welcome(message)
+                self._register()
+            case m.Registered():
+                if self.opened_at is None:
+                    self.opened_at = self._clock.monotonic()
+                self._handler.on_registered(message)
+            case m.Drain():
+                log.info("platform is draining reason=%s", message.reason or "not given")
+                self.drain = message
+            case _:
+                self._handler.on_message(message)
+
+    def _register(self) -> None:
+        tools, runtime, bundle = self._handler.registration()
+        self._session.register(tools, runtime=runtime, bundle=bundle, now=self._clock.monotonic())
+        self._session.send(self._handler.status())
+        self._wake.set()
+
+    async def _write(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._transport.send(self._session.frames_to_send())
+
+    async def _keep_time(self) -> None:
+        while True:
+            now = self._clock.monotonic()
+            await asyncio.sleep(max(self._session.next_wakeup() - now, 0.001))
+            try:
+                beat = self._session.tick(now=self._clock.monotonic())
+            except ProtocolError as error:
+                await self._give_up(error)
+                raise self._down(error) from error
+            if beat:
+                self._session.send(self._handler.status())
+                self._wake.set()
+
+    async def _give_up(self, error: ProtocolError) -> None:
+        """Tell the peer why, unless it is the peer's silence that ends the session."""
+        if error.code is CloseCode.SILENT:
+            self._transport.abort()
+        else:
+            await self._transport.close(error.code, error.reason)
+
+    def _down(self, error: ProtocolError) -> LinkDown:
+        down = down_from_code(error.code, error.reason)
+        if error.code is CloseCode.SILENT:
+            down.problem = "platform_silent"
+        return down
+
+
+def _leaves(group: BaseExceptionGroup[LinkDown]) -> list[LinkDown]:
+    found: list[LinkDown] = []
+    for error in group.exceptions:
+        found.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    return found

@@ -1,0 +1,200 @@
+"""One WebSocket, dialled outwards: the only client-side home of the `websockets` library. It never retries.
+
+What the library, the operating system and proxies raise is translated here, once, into `LinkDown`.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import websockets.exceptions as wse
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from edge_connector.wire.close_codes import MEANING, CloseCode, Retry, retry_after_close
+
+DIAL_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class DialTarget:
+    """Where to dial and as what."""
+
+    url: str
+    subprotocol: str
+    headers: Mapping[str, str]
+    tls: ssl.SSLContext | None
+    max_frame_bytes: int
+    user_agent: str
+
+
+class LinkDown(Exception):
+    """The link could not be made or ended.
+
+    Attributes:
+        problem: code of `core.problems`.
+        detail: cause in words, the operating system's error name included.
+        retry: what the supervisor does next.
+    """
+
+    def __init__(self, problem: str, detail: str, *, retry: Retry = Retry.BACKOFF, code: int = 0) -> None:
+        super().__init__(f"{problem}: {detail}")
+        self.problem = problem
+        self.detail = detail
+        self.retry = retry
+        self.code = code
+
+
+class WebSocketTransport:
+    """An open WebSocket that carries text frames."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    async def receive(self) -> bytes:
+        """The next frame.
+
+        Raises:
+            LinkDown: the connection ended, with the reason of whoever ended it.
+        """
+        try:
+            return await self._connection.recv(decode=False)
+        except wse.ConnectionClosed as error:
+            raise _from_close(error) from error
+
+    async def send(self, frames: Sequence[bytes]) -> None:
+        """Send each frame as a text message; waits while the peer does not read.
+
+        Raises:
+            LinkDown: the connection ended.
+        """
+        try:
+            for frame in frames:
+                await self._connection.send(frame, text=True)
+        except wse.ConnectionClosed as error:
+            raise _from_close(error) from error
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close in order; cut the connection when the peer does not answer within two seconds."""
+        await self._connection.close(code, reason)
+
+    def abort(self) -> None:
+        """Cut the connection at once: the peer is not there any more."""
+        self._connection.transport.abort()
+
+
+async def dial(target: DialTarget) -> WebSocketTransport:
+    """Open the WebSocket.
+
+    Raises:
+        LinkDown: with the cause and whether dialling again can help.
+    """
+    try:
+        connection = await connect(
+            target.url,
+            ssl=target.tls if target.url.startswith("wss:") else None,
+            subprotocols=[Subprotocol(target.subprotocol)],
+            additional_headers=dict(target.headers),
+            user_agent_header=target.user_agent,
+            # Deflate costs three times the processor time on small frames and twenty times on large ones.
+            compression=None,
+            # The protocol has heartbeats of its own, which prove more than a ping answered by a library.
+            ping_interval=None,
+            open_timeout=DIAL_TIMEOUT_S,
+            close_timeout=CLOSE_TIMEOUT_S,
+            max_size=target.max_frame_bytes,
+            max_queue=64,
+            # One attempt: the supervisor retries. Returned exceptions are raised by the library.
+            process_exception=lambda error: error,
+        )
+    except (OSError, TimeoutError, wse.WebSocketException, ValueError, EOFError) as error:
+        raise _from_dial(error) from error
+    if connection.subprotocol != target.subprotocol:
+        await connection.close(CloseCode.VERSION_UNSUPPORTED)
+        raise LinkDown("not_a_platform", f"it did not choose the subprotocol {target.subprotocol}")
+    return WebSocketTransport(connection)
+
+
+def _from_dial(error: Exception) -> LinkDown:
+    match error:
+        case wse.InvalidStatus():
+            return _from_status(error.response.status_code)
+        case wse.NegotiationError():
+            return LinkDown("not_a_platform", f"it does not speak Tool RPC ({error})")
+        case wse.ProxyError() | wse.InvalidProxy():
+            return LinkDown("proxy_refused", str(error))
+        case wse.InvalidURI():
+            return LinkDown("platform_unreachable", f"the address is not valid ({error})")
+        case wse.WebSocketException() | EOFError() | ValueError():
+            return LinkDown("not_a_platform", f"the answer is no WebSocket upgrade ({error})")
+        case ssl.SSLCertVerificationError():
+            return LinkDown("tls_failed", error.verify_message or str(error))
+        case ssl.SSLError():
+            return LinkDown("tls_failed", error.reason or str(error))
+        case TimeoutError():
+            return LinkDown("platform_unreachable", f"no answer within {DIAL_TIMEOUT_S:.0f} s (ETIMEDOUT)")
+        case socket.gaierror():
+            return LinkDown("platform_unreachable", f"the host name cannot be resolved (ENOTFOUND: {error.strerror})")
+        case OSError():
+            return LinkDown("platform_unreachable", _os_reason(error))
+    raise AssertionError(f"dial raises nothing else: {error!r}")
+
+
+def _os_reason(error: OSError) -> str:
+    """The error's name as the documents spell it (`ECONNREFUSED`), which Python does not print by itself."""
+    if error.errno is None:
+        # Several addresses failed: asyncio joins their messages, each "[Errno N] ...".
+        names = [name for number, name in sorted(errno.errorcode.items()) if f"[Errno {number}]" in str(error)]
+        return f"{', '.join(names)}: {error}" if names else str(error)
+    return f"{errno.errorcode.get(error.errno, error.errno)}: {error.strerror or error}"
+
+
+def _from_status(status: int) -> LinkDown:
+    if status in (401, 403):
+        return LinkDown("credentials_refused", f"HTTP {status} before the upgrade", retry=Retry.NEVER)
+    if status == 407:
+        return LinkDown("proxy_refused", "HTTP 407, the proxy wants authentication")
+    if status == 426:
+        return LinkDown("version_unsupported", "HTTP 426, another subprotocol is required", retry=Retry.NEVER)
+    if status == 429 or status >= 500:
+        return LinkDown("platform_unreachable", f"HTTP {status}")
+    return LinkDown("not_a_platform", f"HTTP {status} instead of a WebSocket upgrade")
+
+
+_PROBLEM_BY_CODE: dict[int, str] = {
+    CloseCode.REPLACED: "replaced",
+    CloseCode.TAKEN_OVER: "taken_over",
+    CloseCode.MALFORMED: "protocol_broken",
+    CloseCode.OUT_OF_ORDER: "protocol_broken",
+    CloseCode.TOO_LARGE: "protocol_broken",
+    CloseCode.UNAUTHORIZED: "credentials_refused",
+    CloseCode.FORBIDDEN: "forbidden",
+    CloseCode.DEPLOYMENT_GONE: "deployment_gone",
+    CloseCode.VERSION_UNSUPPORTED: "version_unsupported",
+    CloseCode.ALREADY_CONNECTED: "deployment_already_connected",
+    CloseCode.REVOKED: "credentials_revoked",
+}
+
+
+def down_from_code(code: int, reason: str) -> LinkDown:
+    """What a close with `code` means to the supervisor."""
+    problem = _PROBLEM_BY_CODE.get(code, "disconnected")
+    meaning = MEANING.get(code, "")
+    detail = reason or meaning or f"close code {code}"
+    return LinkDown(problem, detail, retry=retry_after_close(code), code=code)
+
+
+def _from_close(error: wse.ConnectionClosed) -> LinkDown:
+    if error.rcvd is not None:
+        return down_from_code(error.rcvd.code, error.rcvd.reason)
+    if error.sent is not None:
+        return LinkDown(
+            "protocol_broken", f"closed by this side: {error.sent.reason or error.sent.code}", code=error.sent.code
+        )
+    cause = error.__cause__
+    return LinkDown("disconnected", _os_reason(cause) if isinstance(cause, OSError) else "the connection was cut")

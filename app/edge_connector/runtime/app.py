@@ -1,0 +1,335 @@
+"""The connector: composes lock, health, tools, control, uplink and probe, and owns their beginning and end.
+
+It is hosted by whatever runs a loop (the `run` command, the demo, the desktop): it installs no signal handlers and
+never exits the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import sys
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+
+from edge_connector import __version__
+from edge_connector.config.loading import LoadedConfig
+from edge_connector.config.paths import InstallationPaths, instance_id, prepare_directory
+from edge_connector.control.address import control_address
+from edge_connector.control.lock import RuntimeLock
+from edge_connector.control.server import ControlServer
+from edge_connector.core.clock import Clock, SystemClock, to_iso
+from edge_connector.core.errors import Fatal
+from edge_connector.core.log import hide
+from edge_connector.core.services import ServiceStack
+from edge_connector.core.status import BundleStatus, Calls, Health, ToolStatus, WorkerStatus
+from edge_connector.core.tasks import TaskOwner
+from edge_connector.health.server import HealthServer
+from edge_connector.runtime.board import ProofView, Sources, StatusBoard
+from edge_connector.runtime.calls import CallDesk
+from edge_connector.runtime.commands import Commands
+from edge_connector.runtime.probe import Prober
+from edge_connector.runtime.state import is_ready
+from edge_connector.runtime.uplink import Uplink
+from edge_connector.tools.calls import MIB, ExecutorConfig
+from edge_connector.tools.environment import scrubbed_environment
+from edge_connector.tools.executor import ToolExecutor
+from edge_connector.wire import messages as m
+
+log = logging.getLogger(__name__)
+
+LOG_FILE = "edge-connector.log"
+SERVICE_STOP_S = 5.0
+RECEIPT_WAIT_S = 5.0
+"""How long a stopping connector waits for the platform to confirm the last outcomes."""
+HOUSEKEEPING_S = 30.0
+
+
+class ConnectorRuntime:
+    """One connector for one installation directory.
+
+    runtime = ConnectorRuntime(loaded)
+    await runtime.run()        # returns after stop() and everything ended
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedConfig,
+        *,
+        take_over: bool = False,
+        exit_when_refused: bool = False,
+        clock: Clock | None = None,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        """`exit_when_refused` ends `run` with `Fatal` when the very first connection is refused for good."""
+        self._loaded = loaded
+        self._settings = loaded.settings
+        self._paths = InstallationPaths(loaded.directory)
+        self._clock = clock or SystemClock()
+        self._draw = draw
+        self._take_over = take_over
+        self._exit_when_refused = exit_when_refused
+        self._stop_requested = asyncio.Event()
+        self._hard_stop = asyncio.Event()
+        self._refusal: Fatal | None = None
+        self._stack = ServiceStack(stop_budget_s=SERVICE_STOP_S)
+        self._tasks = TaskOwner("runtime")
+        self._lock = RuntimeLock(self._paths.lock_file)
+        self._health: HealthServer | None = None
+        self.started = asyncio.Event()
+        """Set when everything serves and the first dial has begun."""
+
+    # ---- life
+
+    async def run(self) -> None:
+        """Start, serve until `stop`, stop everything.
+
+        Raises:
+            LockHeld: another runtime holds this directory.
+            NeedsLogin: there are no usable credentials.
+            UserError: the directory, the health port or a file cannot be used.
+            Fatal: the platform refused this connector for good (only with `exit_when_refused`).
+        """
+        prepare_directory(self._paths.directory)
+        self._lock.acquire(self._lock_content)
+        try:
+            self._compose()
+            await self._start()
+            self.started.set()
+            await self._stop_requested.wait()
+            await self._drain()
+        finally:
+            await self._tasks.close()
+            await self._stack.stop()
+            self._lock.release()
+        log.info("stopped")
+        if self._refusal is not None:
+            raise self._refusal
+
+    def stop(self, *, hard: bool = False) -> None:
+        """Begin to stop; `hard` gives running calls no more time. Idempotent; legal at any moment."""
+        if hard:
+            self._hard_stop.set()
+        if not self._stop_requested.is_set():
+            log.info("stopping hard=%s running=%d", hard, self.desk.open if self.started.is_set() else 0)
+        self._stop_requested.set()
+
+    def _compose(self) -> None:
+        settings = self._settings
+        hide(settings.deployment_secret)
+        hide(settings.api_token)
+        sources = Sources()
+        identity = instance_id(self._paths.directory)
+        self.board = StatusBoard(sources, directory=self._paths.directory, instance_id=identity, clock=self._clock)
+        self._uplink = Uplink(
+            self._loaded,
+            board=self.board,
+            clock=self._clock,
+            instance_id=identity,
+            take_over=self._take_over,
+            on_refused=self._on_refused,
+            draw=self._draw,
+        )
+        self._link = self._uplink.link
+        self.desk = CallDesk(self._link.send, lambda: self.board.changed("calls"))
+        self.executor = ToolExecutor(self._executor_config(), self.desk)
+        self.executor.on_changed = self._on_tools_changed
+        self.desk.attach(self.executor)
+        self._commands = Commands(self)
+        self._prober = Prober(
+            ask=lambda nonce: self._link.send(m.Probe(probe=nonce)),
+            prove_locally=self._commands.prove_locally,
+            on_proof=self._on_proof,
+            on_no_proof=self._on_no_proof,
+            clock=self._clock,
+        )
+        self.desk.on_probe_done = self._prober.confirmed
+        self._uplink.attach(self.executor, self.desk, self._prober)
+        self._health = HealthServer(
+            host=settings.health_host,
+            port=settings.health_port,
+            allowed_hosts=settings.health_allowed_hosts,
+            status=self.board.snapshot,
+            is_ready=self._is_ready,
+        )
+        self._fill(sources, self._health)
+
+    async def _start(self) -> None:
+        assert self._health is not None, "composed before started"
+        for warning in self._loaded.warnings:
+            self.board.raise_problem("configuration", key=f"configuration:{warning.message}", detail=warning.message)
+        # Health listens before anything can take time, so that probes hear 503 and not silence.
+        await self._stack.start(self._health)
+        self._uplink.check_credentials()
+        await self._stack.start(self.executor)
+        self._on_tools_changed()
+        hello = {"program": "edge-connector", "release": __version__, "pid": os.getpid()}
+        address = control_address(self._paths.directory)
+        await self._stack.start(
+            ControlServer(address, self._commands, hello={**hello, "directory": str(self._paths.directory)})
+        )
+        self._lock.write(self._lock_content())
+        await self._stack.start(self._prober)
+        await self._stack.start(self._link)
+        self._tasks.spawn(self._keep_house(), name="housekeeping")
+        log.info(
+            "started version=%s pid=%d directory=%s tools=%d",
+            __version__, os.getpid(), self._paths.directory, len(self.executor.tools),
+        )  # fmt: skip
+
+    async def _drain(self) -> None:
+        """No new work, running calls finish within the grace period, their outcomes are delivered."""
+        self.board.set_flags(stopping=True)
+        self._link.send(m.Goodbye(reason="stopping"))
+        self._link.send_status()
+        grace_s = 0.0 if self._hard_stop.is_set() else self._settings.shutdown_grace_s
+        if self.desk.open:
+            log.info("waiting for running calls count=%d grace_s=%.0f", self.desk.open, grace_s)
+        draining = self._tasks.spawn(self.executor.drain(grace_s), name="drain")
+        hard = self._tasks.spawn(self._hard_stop.wait(), name="hard stop")
+        await asyncio.wait({draining, hard}, return_when=asyncio.FIRST_COMPLETED)
+        if not draining.done():
+            draining.cancel()
+            await asyncio.wait({draining})
+            await self.executor.drain(0.0)
+        hard.cancel()
+        await self._wait_for_receipts()
+
+    async def _wait_for_receipts(self) -> None:
+        deadline = self._clock.monotonic() + RECEIPT_WAIT_S
+        while self.desk.unconfirmed and self._link.is_open and not self._hard_stop.is_set():
+            if self._clock.monotonic() > deadline:
+                log.warning("outcomes without receipt count=%d", self.desk.unconfirmed)
+                return
+            await asyncio.sleep(0.01)
+
+    async def _keep_house(self) -> None:
+        """What has to be looked at now and then: the lock file, and the age of the proof."""
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            if self._lock.restore():
+                self.board.raise_problem("lock_file_deleted")
+            else:
+                self.board.clear_problems("lock_file_deleted")
+            self.board.changed("time")
+
+    # ---- what changes
+
+    def _on_refused(self, refusal: Fatal) -> None:
+        if self._exit_when_refused:
+            self._refusal = refusal
+            self.stop()
+
+    def _on_tools_changed(self) -> None:
+        self.board.clear_problems(prefix="tool:")
+        for problem in self.executor.problems:
+            code = "workers_unavailable" if problem.code == "workers_unavailable" else "tool_problem"
+            self.board.raise_problem(code, key=f"tool:{problem.code}:{problem.name}", detail=problem.message)
+        self._link.register_again()
+        self._prober.tools_changed()
+        self.board.changed("tools")
+
+    def _on_proof(self) -> None:
+        self._link.proved()
+        self.board.clear_problems("not_proven")
+        self.board.changed("proven")
+        self._link.send_status()
+
+    def _on_no_proof(self) -> None:
+        self.board.raise_problem("not_proven", detail="two probe periods")
+        self._link.redial("no proof for two probe periods")
+
+    def _is_ready(self) -> bool:
+        now, proof_at, facts = self._clock.monotonic(), self._prober.proven_at, self._link.facts
+        age = None if proof_at is None else now - proof_at
+        return not self._stop_requested.is_set() and is_ready(
+            facts.phase, proof_age_s=age, open_for_s=now - facts.since
+        )
+
+    # ---- parts
+
+    def _executor_config(self) -> ExecutorConfig:
+        settings = self._settings
+        implementations = settings.implementations_path
+        return ExecutorConfig(
+            implementations=implementations if implementations.exists() else None,
+            scratch_root=self._paths.scratch,
+            concurrency=settings.tool_concurrency,
+            queue=settings.tool_queue,
+            default_timeout_s=settings.tool_timeout_s,
+            worker_memory_bytes=settings.tool_memory_mb * MIB,
+            max_result_bytes=settings.tool_max_result_kb * 1024,
+            max_children=settings.tool_max_children,
+            environment=scrubbed_environment(os.environ, settings.tool_environment),
+            log_file=self._paths.logs / LOG_FILE,
+            platform_url=settings.platform_api_url,
+        )
+
+    def _fill(self, sources: Sources, health: HealthServer) -> None:
+        sources.link = self._uplink.view
+        sources.authorised = lambda: self._uplink.authorised
+        sources.health = lambda: Health(host=self._settings.health_host, port=health.port)
+        sources.proof = lambda: ProofView(
+            supported=self._prober.supported,
+            at=self._prober.proven_at,
+            wall=self._prober.proven_wall,
+            round_trip_s=self._prober.round_trip_s,
+        )
+        sources.calls = self._calls
+        sources.bundle = self._bundle
+        sources.tools = lambda: [
+            ToolStatus(name=tool.name, title=tool.title, source=tool.source, risk=tool.risk, repeat=tool.repeat)
+            for tool in self.executor.tools
+        ]
+        sources.workers = lambda: [
+            WorkerStatus(
+                pid=worker.pid,
+                kind=worker.kind,
+                busy=worker.busy,
+                calls_done=worker.calls_done,
+                cpu_percent=worker.cpu_percent,
+                memory_bytes=worker.memory_bytes,
+            )
+            for worker in self.executor.workers()
+        ]
+
+    def _calls(self) -> Calls:
+        running, queued, slots = self.executor.load()
+        return Calls(
+            running=running,
+            queued=queued,
+            slots=slots,
+            received=self.desk.received,
+            outcomes={str(kind): count for kind, count in self.desk.outcomes.items()},
+            unsent_outcomes=self.desk.unconfirmed,
+        )
+
+    def _bundle(self) -> BundleStatus:
+        local = any(tool.source == "local" for tool in self.executor.tools)
+        path = str(self._settings.implementations_path) if local else ""
+        return BundleStatus(source="local" if local else "builtin", path=path)
+
+    def _lock_content(self) -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "version": __version__,
+            "startedAt": to_iso(self._clock.wall()),
+            "program": sys.argv[0],
+            "control": str(control_address(self._paths.directory)),
+            "healthPort": self._health.port if self._health is not None else 0,
+        }
+
+    # ---- what commands use
+
+    def redial(self, reason: str) -> None:
+        """Dial now."""
+        self._link.redial(reason)
+
+    async def watch_status(self) -> AsyncIterator[dict[str, Any]]:
+        """The status document now and after each change."""
+        async for status in self.board.feed().watch():
+            yield msgspec.to_builtins(status)

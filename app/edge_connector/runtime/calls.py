@@ -1,0 +1,186 @@
+"""Between the link and the tools: each call that arrives becomes exactly one outcome that the platform confirms.
+
+An outcome is kept until its receipt. One that could not be sent, or whose receipt was lost with the link, is sent
+again after the reconnect; a call id that comes again gets the stored outcome and never runs twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+from edge_connector.tools.calls import CallOutcome, CallRequest, OutcomeKind
+from edge_connector.wire import messages as m
+
+log = logging.getLogger(__name__)
+
+MAX_HELD = 10_000
+MAX_HELD_BYTES = 64 * 1024 * 1024
+
+
+class Executor(Protocol):
+    """What runs the calls."""
+
+    def submit(self, request: CallRequest) -> None:
+        """Start or queue a call; its outcome comes back exactly once."""
+        ...
+
+    def cancel(self, call_id: str, reason: str) -> None:
+        """Stop a call; unknown ids are ignored."""
+        ...
+
+
+class CallDesk:
+    """Takes calls from the link to the executor and outcomes back. It is the executor's sink."""
+
+    def __init__(self, send: Callable[[m.Message], bool], on_change: Callable[[], None]) -> None:
+        self._send = send
+        self._on_change = on_change
+        self._executor: Executor | None = None
+        self._running: set[str] = set()
+        self._held: dict[str, m.Result | m.Failure] = {}
+        self._held_bytes = 0
+        self._probe_calls: dict[str, str] = {}
+        self._local: dict[str, asyncio.Future[CallOutcome]] = {}
+        self.on_probe_done: Callable[[str, bool], None] = lambda nonce, tools_proven: None
+        """Called when the platform confirmed the outcome of a probe's call."""
+        self.received = 0
+        self.outcomes: Counter[str] = Counter()
+        self.dropped = 0
+        """Outcomes given up because the platform was away for too long."""
+
+    def attach(self, executor: Executor) -> None:
+        """Give the desk its executor, which in turn needs the desk as its sink."""
+        self._executor = executor
+
+    @property
+    def unconfirmed(self) -> int:
+        """Outcomes that the platform has not confirmed yet."""
+        return len(self._held)
+
+    @property
+    def open(self) -> int:
+        """Calls that have no outcome yet."""
+        return len(self._running)
+
+    # ---- from the platform
+
+    def on_call(self, call: m.Call) -> None:
+        """Run a call, unless it is here already."""
+        if (stored := self._held.get(call.id)) is not None:
+            self._send(stored)
+            return
+        if call.id in self._running:
+            self._send(m.Accepted(id=call.id))
+            return
+        assert self._executor is not None, "the executor is attached before the link starts"
+        self._running.add(call.id)
+        self.received += 1
+        if call.probe:
+            self._probe_calls[call.id] = call.probe
+        context = call.context
+        self._executor.submit(
+            CallRequest(
+                id=call.id,
+                tool=call.tool,
+                arguments=call.arguments,
+                remaining_s=call.remaining_ms / 1000 if call.remaining_ms else None,
+                user=context.user,
+                organization=context.organization,
+                deployment=context.deployment,
+                agent=context.agent,
+                attempt=call.attempt,
+                probe=bool(call.probe),
+            )
+        )
+
+    def on_cancel(self, cancel: m.Cancel) -> None:
+        """Stop a call."""
+        assert self._executor is not None, "the executor is attached before the link starts"
+        self._executor.cancel(cancel.id, cancel.reason)
+
+    def on_receipt(self, receipt: m.Receipt) -> None:
+        """Forget confirmed outcomes."""
+        for call_id in receipt.ids:
+            outcome = self._held.pop(call_id, None)
+            if outcome is None:
+                continue
+            self._held_bytes -= _size(outcome)
+            if (nonce := self._probe_calls.pop(call_id, None)) is not None:
+                self.on_probe_done(nonce, isinstance(outcome, m.Result))
+
+    async def run_locally(self, request: CallRequest) -> CallOutcome:
+        """Run a call of somebody on this machine: same executor, limits and checks, but the platform does not hear of
+        it.
+        """
+        assert self._executor is not None, "the executor is attached before anybody can call"
+        future: asyncio.Future[CallOutcome] = asyncio.get_running_loop().create_future()
+        self._local[request.id] = future
+        self._running.add(request.id)
+        self._executor.submit(request)
+        try:
+            return await future
+        finally:
+            if not future.done() or future.cancelled():
+                self._executor.cancel(request.id, "whoever asked went away")
+
+    def send_held(self) -> None:
+        """After a reconnect: send every outcome that was never confirmed."""
+        if self._held:
+            log.info("sending outcomes that were not confirmed count=%d", len(self._held))
+        for outcome in self._held.values():
+            self._send(outcome)
+
+    # ---- from the executor
+
+    def accepted(self, call_id: str) -> None:
+        """The call takes longer than an instant."""
+        if call_id not in self._local:
+            self._send(m.Accepted(id=call_id))
+
+    def progress(self, call_id: str, fraction: float | None, message: str) -> None:
+        """Pass a tool's progress on."""
+        if call_id not in self._local:
+            self._send(m.Progress(id=call_id, fraction=-1.0 if fraction is None else fraction, message=message))
+
+    def finished(self, outcome: CallOutcome) -> None:
+        """Keep the outcome and send it if the link is up."""
+        self._running.discard(outcome.id)
+        self.outcomes[outcome.kind] += 1
+        if (local := self._local.pop(outcome.id, None)) is not None:
+            if not local.done():
+                local.set_result(outcome)
+            return
+        message = _to_message(outcome)
+        self._hold(message)
+        self._send(message)
+        self._on_change()
+
+    def _hold(self, message: m.Result | m.Failure) -> None:
+        self._held[message.id] = message
+        self._held_bytes += _size(message)
+        while len(self._held) > MAX_HELD or self._held_bytes > MAX_HELD_BYTES:
+            oldest = next(iter(self._held))
+            self._held_bytes -= _size(self._held.pop(oldest))
+            self._probe_calls.pop(oldest, None)
+            self.dropped += 1
+            log.warning("outcome given up, too many wait for the platform call=%s dropped=%d", oldest, self.dropped)
+
+
+def _to_message(outcome: CallOutcome) -> m.Result | m.Failure:
+    if outcome.kind is OutcomeKind.SUCCEEDED:
+        assert outcome.result is not None, "a succeeded call has a result"
+        return m.Result(id=outcome.id, result=outcome.result, duration_ms=outcome.duration_ms)
+    return m.Failure(
+        id=outcome.id,
+        outcome=m.Outcome(outcome.kind),
+        error=m.CallError(code=outcome.code, message=outcome.message, hint=outcome.hint, detail=outcome.detail),
+        duration_ms=outcome.duration_ms,
+    )
+
+
+def _size(message: m.Result | m.Failure) -> int:
+    return len(memoryview(message.result)) if isinstance(message, m.Result) else 512

@@ -1,0 +1,245 @@
+"""The connector towards its platform: what it says in the handshake, what it registers, and what the platform's answers mean.
+
+It implements the link's `LinkHandler` and knows nothing of sockets, health or commands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+import random
+import socket
+import ssl
+from collections.abc import Callable
+
+import msgspec
+
+from edge_connector import __version__
+from edge_connector.auth.credentials import DeploymentCredentials, find_credentials
+from edge_connector.config.loading import LoadedConfig
+from edge_connector.core.clock import Clock, from_iso
+from edge_connector.core.errors import Fatal
+from edge_connector.core.log import hide
+from edge_connector.core.status import Authorised, LinkPhase
+from edge_connector.link.supervisor import Link, LinkFacts
+from edge_connector.link.transport import DialTarget
+from edge_connector.net.tls import client_context
+from edge_connector.runtime.board import LinkView, StatusBoard
+from edge_connector.runtime.calls import CallDesk
+from edge_connector.runtime.probe import Prober
+from edge_connector.tools.executor import ToolExecutor
+from edge_connector.wire import messages as m
+from edge_connector.wire.close_codes import Retry
+
+log = logging.getLogger(__name__)
+
+LINK_PROBLEMS = (
+    "platform_unreachable", "proxy_refused", "tls_failed", "not_a_platform", "version_unsupported", "credentials_refused",
+    "forbidden", "deployment_gone", "credentials_revoked", "deployment_already_connected", "taken_over", "replaced",
+    "protocol_broken", "platform_silent", "disconnected", "needs_login",
+)  # fmt: skip
+
+
+class Uplink:
+    """Owns the link, and turns what happens on it into facts, problems and calls."""
+
+    def __init__(
+        self,
+        loaded: LoadedConfig,
+        *,
+        board: StatusBoard,
+        clock: Clock,
+        instance_id: str,
+        take_over: bool,
+        on_refused: Callable[[Fatal], None],
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        """`on_refused` hears of a permanent refusal that comes before the platform ever accepted this process."""
+        self._loaded = loaded
+        self._settings = loaded.settings
+        self._board = board
+        self._clock = clock
+        self._instance_id = instance_id
+        self._take_over = take_over
+        self._on_refused = on_refused
+        self._welcome: m.Welcome | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._host = loaded.settings.instance_name or socket.gethostname()
+        self._executor: ToolExecutor
+        self._prober: Prober
+        self.desk: CallDesk
+        self.authorised = Authorised(method="")
+        self.link = Link(
+            self, target=self._dial_target, hello=self._hello, on_facts=self._on_facts, clock=clock, draw=draw
+        )
+
+    def attach(self, executor: ToolExecutor, desk: CallDesk, prober: Prober) -> None:
+        """Give it what needs the link in turn; call it before the link starts."""
+        self._executor = executor
+        self._prober = prober
+        self.desk = desk
+
+    def check_credentials(self) -> None:
+        """Find the credentials once before anything is started.
+
+        Raises:
+            NeedsLogin: there are none, or they are no good.
+        """
+        credentials = find_credentials(self._loaded, now=self._clock.wall())
+        self.authorised = Authorised(
+            method="deployment" if isinstance(credentials, DeploymentCredentials) else "token",
+            source=str(credentials.source),
+        )
+        log.info("credentials found method=%s source=%s", self.authorised.method, self.authorised.source)
+
+    def view(self) -> LinkView:
+        """The link as the status shows it."""
+        facts = self.link.facts
+        return LinkView(
+            phase=facts.phase,
+            since=facts.since,
+            url=self._settings.tool_rpc_url,
+            attempt=facts.attempt,
+            next_attempt_at=facts.next_attempt_at,
+            session_id=self._welcome.session_id if self._welcome and facts.phase is LinkPhase.OPEN else "",
+            round_trip_s=self.link.round_trip_s,
+            last_error="" if facts.down is None else facts.down.detail,
+            reconnects=facts.reconnects,
+        )
+
+    # ---- what the link asks and tells (LinkHandler)
+
+    def registration(self) -> tuple[list[m.ToolSpec], m.RuntimeInfo, m.BundleInfo | None]:
+        """The tools served now and the facts of this machine."""
+        tools = [
+            m.ToolSpec(
+                name=tool.name,
+                title=tool.title,
+                description=tool.description,
+                parameters=tool.parameters,
+                result=tool.result,
+                risk=tool.risk,
+                repeat=tool.repeat,
+                timeout_ms=int((tool.timeout_s or 0) * 1000),
+                source=tool.source,
+            )
+            for tool in self._executor.tools
+        ]
+        runtime = m.RuntimeInfo(
+            version=__version__,
+            host=self._host,
+            platform=platform.platform(terse=True),
+            python=platform.python_version(),
+            pid=os.getpid(),
+        )
+        return tools, runtime, None
+
+    def status(self) -> m.Status:
+        """The status as the platform sees it."""
+        proof_at = self._prober.proven_at
+        running, queued, slots = self._executor.load()
+        return m.Status(
+            state=self._board.state.value,
+            problems=[
+                m.ProblemInfo(
+                    code=problem.code,
+                    sentence=problem.sentence,
+                    severity=problem.severity,
+                    since=from_iso(problem.since),
+                )
+                for problem in self._board.problems
+            ],
+            proof_age_ms=-1 if proof_at is None else int((self._clock.monotonic() - proof_at) * 1000),
+            load=m.Load(running=running, queued=queued, slots=slots),
+        )
+
+    def on_welcome(self, welcome: m.Welcome) -> None:
+        """The credentials are good."""
+        self._welcome = welcome
+        self._take_over = False
+        self.authorised = msgspec.structs.replace(
+            self.authorised,
+            organization=welcome.organization,
+            organization_id=welcome.organization_id,
+            deployment=welcome.deployment,
+            deployment_id=welcome.deployment_id,
+            connector_id=welcome.connector_id,
+            accepted=True,
+        )
+
+    def on_registered(self, registered: m.Registered) -> None:
+        """Calls may come; outcomes that waited go first."""
+        if self.link.facts.phase is not LinkPhase.OPEN:
+            welcome = self._welcome
+            assert welcome is not None, "registered follows welcome"
+            log.info(
+                "registered session=%s organization=%s deployment=%s tools=%d",
+                welcome.session_id, welcome.organization_id, welcome.deployment_id, registered.accepted,
+            )  # fmt: skip
+            self._board.clear_problems(*LINK_PROBLEMS)
+            self.link.registered()
+            self.desk.send_held()
+            self._prober.link_opened(supported="probe" in welcome.features)
+        if registered.rejected:
+            detail = "; ".join(f"{tool.name}: {tool.reason}" for tool in registered.rejected)
+            self._board.raise_problem("tools_rejected", detail=detail)
+        else:
+            self._board.clear_problems("tools_rejected")
+
+    def on_message(self, message: m.Message) -> None:
+        """A call and what belongs to it."""
+        match message:
+            case m.Call():
+                self.desk.on_call(message)
+            case m.Receipt():
+                self.desk.on_receipt(message)
+            case m.Cancel():
+                self.desk.on_cancel(message)
+            case _:
+                log.debug("message without a taker type=%s", type(message).__name__)
+
+    # ---- what the link tells
+
+    def _on_facts(self, facts: LinkFacts) -> None:
+        if facts.phase is not LinkPhase.OPEN:
+            self._prober.link_closed()
+        if (down := facts.down) is not None:
+            if down.retry is Retry.NEVER:
+                self.authorised = msgspec.structs.replace(self.authorised, accepted=False)
+            self._board.clear_problems(*(code for code in LINK_PROBLEMS if code != down.problem))
+            self._board.raise_problem(down.problem, detail=down.detail, url=self._settings.tool_rpc_url)
+        self._board.set_flags(needs_person=facts.phase is LinkPhase.REFUSED)
+        if facts.phase is LinkPhase.REFUSED and facts.down is not None and self._welcome is None:
+            problem = next(problem for problem in self._board.problems if problem.code == facts.down.problem)
+            self._on_refused(Fatal(problem.code, problem.sentence, hint=problem.fix))
+
+    # ---- what the link asks
+
+    async def _dial_target(self) -> DialTarget:
+        # Read on every dial: a token that was renewed meanwhile counts at once.
+        credentials = find_credentials(self._loaded, now=self._clock.wall())
+        header = credentials.authorization_header
+        hide(header.rpartition(":" if isinstance(credentials, DeploymentCredentials) else " ")[2])
+        url = self._settings.tool_rpc_url
+        if url.startswith("wss:") and self._tls is None:
+            self._tls = await asyncio.to_thread(client_context, self._settings.ca_file)
+        return DialTarget(
+            url=url,
+            subprotocol=m.SUBPROTOCOL,
+            headers={"Authorization": header},
+            tls=self._tls,
+            max_frame_bytes=m.MAX_FRAME_BYTES,
+            user_agent=f"edge-connector/{__version__}",
+        )
+
+    def _hello(self) -> m.Hello:
+        agent = m.Agent(name="edge-connector", version=__version__, host=self._host)
+        return m.Hello(
+            versions=[m.VERSION],
+            instance_id=self._instance_id,
+            agent=agent,
+            take_over=self._take_over,
+            features=["probe"],
+        )
