@@ -43,21 +43,27 @@ class ControlClient:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 self._reader, self._writer = await asyncio.open_unix_connection(os.fspath(path), limit=MAX_LINE_BYTES)
-                self.hello = (await self._read())["hello"]
-        except (OSError, TimeoutError, KeyError) as error:
+                try:
+                    await self._greet()
+                except BaseException:
+                    self._writer.close()
+                    raise
+        except (OSError, TimeoutError) as error:
             raise NotConnected(
                 "not_running",
                 f"No connector runs for {self._directory}.",
                 hint="Start one with `edge-connector run`, or name its directory with --dir.",
             ) from error
+        return self
+
+    async def _greet(self) -> None:
+        self.hello = (await self._read()).get("hello", {})
         if self.hello.get("version") != VERSION:
-            await self.close()
             raise UserError(
                 "control_version",
                 f"The running connector speaks control version {self.hello.get('version')}, this program {VERSION}.",
                 hint="Restart the connector with the same release as this program.",
             )
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def merge_patch(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """The patch that turns `before` into `after`; empty when they are equal. Null values cannot be told from removals."""
+    """The patch that turns `before` into `after`; empty when equal. Null values cannot be told from removals."""
     patch: dict[str, Any] = {key: None for key in before if key not in after}
     for key, value in after.items():
         old = before.get(key)

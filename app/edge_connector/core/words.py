@@ -1,4 +1,4 @@
-"""The words of every surface, from one catalogue: tray, window, pages and command line say the same thing the same way."""
+"""The words of every surface, from one catalogue: tray, window, pages and command line say the same thing alike."""
 
 from __future__ import annotations
 

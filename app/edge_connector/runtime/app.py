@@ -12,6 +12,7 @@ import os
 import random
 import sys
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -324,6 +325,11 @@ class ConnectorRuntime:
         }
 
     # ---- what commands use
+
+    @property
+    def directory(self) -> Path:
+        """The installation directory."""
+        return self._paths.directory
 
     def redial(self, reason: str) -> None:
         """Dial now."""

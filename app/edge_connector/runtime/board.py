@@ -117,7 +117,7 @@ class StatusBoard:
         self.changed("flags")
 
     def raise_problem(self, code: str, *, key: str = "", **words: str) -> None:
-        """Show a declared problem until it is cleared; `key` tells several of one kind apart. Its first time is kept."""
+        """Show a declared problem until it is cleared; `key` tells several of one kind apart. It keeps its first time."""
         kind, text, fix = describe(code, **words)
         key = key or code
         known = self._problems.get(key)

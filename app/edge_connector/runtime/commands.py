@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from edge_connector.config.edit import edit_document, edit_sentence, set_value, unset_value
 from edge_connector.core.errors import UserError
 from edge_connector.tools.calls import CallOutcome, CallRequest
 
@@ -45,6 +47,8 @@ class Commands:
             case "redial":
                 self._runtime.redial("asked by command")
                 return {"redialling": True}
+            case "config.set" | "config.unset":
+                return self._edit_config(method, params)
             case "reload":
                 await self._runtime.executor.reload()
                 return {"tools": len(self._runtime.executor.tools)}
@@ -53,6 +57,17 @@ class Commands:
     def watch_status(self) -> AsyncIterator[dict[str, Any]]:
         """The status document now and after each change."""
         return self._runtime.watch_status()
+
+    def _edit_config(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        key, value = params.get("key"), params.get("value", "")
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise UserError("bad_request", "`key` and `value` must be strings.")
+        directory = self._runtime.directory
+        if method == "config.set":
+            edit, verb = set_value(directory, key, value, os.environ), "set"
+        else:
+            edit, verb = unset_value(directory, key, os.environ), "unset"
+        return {**edit_document(edit), "sentence": edit_sentence(edit, verb=verb)}
 
     def _tools(self) -> list[dict[str, Any]]:
         return [

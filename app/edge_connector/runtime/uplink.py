@@ -1,4 +1,4 @@
-"""The connector towards its platform: what it says in the handshake, what it registers, and what the platform's answers mean.
+"""The connector towards its platform: what it says and registers, and what the platform's answers mean.
 
 It implements the link's `LinkHandler` and knows nothing of sockets, health or commands.
 """

@@ -1,0 +1,52 @@
+# Both `make demo` and `make test` do all the set-up themselves: own .venv, pinned versions, missing system packages.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help demo test lint format docs bench clean
+
+help:
+	@echo "make demo    start a platform and a connector here and call real tools"
+	@echo "make test    format, lint, types, import contracts and all tests"
+	@echo "make lint    the checks without the tests"
+	@echo "make docs    write the generated tables of docs/ again"
+	@echo "make bench   measure the call path"
+
+demo: $(VENV)/.demo-ready
+	$(BIN)/edge-connector demo
+
+test: lint
+	@sh installers/linux/system-packages.sh tests
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.dev-ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.dev-ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.dev-ready
+	$(BIN)/python -m tests.support.documents
+
+bench: $(VENV)/.dev-ready
+	$(BIN)/python benchmarks/call_path.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache demo-home
+
+$(BIN)/python:
+	@PYTHON=$(PYTHON) sh installers/linux/system-packages.sh base
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo-ready: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[platform,speed]'
+	@touch $@
+
+$(VENV)/.dev-ready: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.demo-ready

@@ -1,0 +1,124 @@
+"""`status` and `stop`: commands to the connector that runs on this machine, over its command socket."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge_connector.cli.options import (
+    directory_option,
+    installation_directory,
+    json_option,
+    print_json,
+    run_async,
+)
+from edge_connector.control.client import ControlClient
+from edge_connector.core.errors import EdgeError, NotConnected
+
+
+@click.command()
+@directory_option
+@json_option
+@click.option("--watch", is_flag=True, help="Print a line at each change until Ctrl+C.")
+def status(directory: str | None, as_json: bool, watch: bool) -> int:
+    """Show the state of the running connector.
+
+    Exit code 0 when it works, 1 when it does not, 4 when none runs.
+    """
+    return run_async(_status(installation_directory(directory), as_json=as_json, watch=watch))
+
+
+async def _status(directory: Path, *, as_json: bool, watch: bool) -> int:
+    async with ControlClient(directory) as client:
+        if watch:
+            last = ""
+            async for document in client.watch():
+                line = f"{document['since']} {document['sentence']}"
+                if as_json:
+                    print_json(document)
+                elif line != last:
+                    click.echo(line)
+                    last = line
+            return 0
+        document = await client.request("status")
+    if as_json:
+        print_json(document)
+    else:
+        _show_status(document)
+    return 0 if document["state"] in ("working", "working_with_problems") else 1
+
+
+def _show_status(document: dict[str, Any]) -> None:
+    process, link, who, proven = (document[part] for part in ("process", "link", "authorised", "proven"))
+    click.echo(document["sentence"])
+    for problem in document["problems"]:
+        click.echo(f"  {problem['severity']}: {problem['sentence']} (since {problem['since']})")
+        click.echo(f"  fix: {problem['fix']}")
+    click.echo()
+    proof = f"{proven['ageS']} s ago, {proven['roundTripMs']} ms, {proven['kind']}" if proven.get("at") else "not yet"
+    accepted = "accepted" if who["accepted"] else "not accepted yet"
+    rows = [
+        ["process", f"pid {process['pid']}, up {process['uptimeS']} s, version {process['version']}"],
+        ["link", f"{link['phase']} to {link['url']}"],
+        ["authorised", f"{accepted}: {who['deployment'] or who['deploymentId'] or who['method']}"],
+        ["proven", proof],
+        ["organization", who["organization"] or who["organizationId"]],
+        ["tools", f"{len(document['tools'])} ({document['bundle']['source']})"],
+        ["calls", _calls(document["calls"])],
+        ["workers", str(len(document["workers"]))],
+        ["health", f"http://{document['health']['host']}:{document['health']['port']}/statusz"],
+        ["directory", process["directory"]],
+    ]
+    for name, value in rows:
+        click.echo(f"  {name:<13}{value}")
+
+
+def _calls(calls: dict[str, Any]) -> str:
+    ended = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in sorted(calls["outcomes"].items()))
+    return f"{calls['running']} running, {calls['queued']} queued of {calls['slots']} slots; {ended or 'none ended'}"
+
+
+@click.command()
+@directory_option
+@json_option
+@click.option("--force", is_flag=True, help="Stop although calls are running; they get the grace period to finish.")
+@click.option(
+    "--timeout", "timeout_s", type=float, default=60.0, show_default=True, help="Seconds to wait for the end."
+)
+def stop(directory: str | None, as_json: bool, force: bool, timeout_s: float) -> int:
+    """Stop the connector of this installation directory and wait until it has ended."""
+    home = installation_directory(directory)
+    answer = run_async(_stop(home, force=force, timeout_s=timeout_s))
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"Stopped (pid {answer['pid']}).")
+    return 0
+
+
+async def _stop(directory: Path, *, force: bool, timeout_s: float) -> dict[str, Any]:
+    async with ControlClient(directory) as client:
+        pid = client.hello["pid"]
+        answer = await client.request("stop", force=force)
+    deadline = time.monotonic() + timeout_s
+    while await _answers(directory):
+        if time.monotonic() > deadline:
+            raise EdgeError(
+                "still_stopping",
+                f"The connector (pid {pid}) is still stopping after {timeout_s:.0f} s.",
+                hint="It waits for running calls; look at `edge-connector status`.",
+            )
+        await asyncio.sleep(0.1)
+    return {"stopped": True, "pid": pid, "running": answer["running"]}
+
+
+async def _answers(directory: Path) -> bool:
+    try:
+        async with ControlClient(directory):
+            return True
+    except NotConnected:
+        return False

@@ -1,0 +1,120 @@
+"""`config show|set|unset|validate`: binds the functions of `cli.config_command` to the command line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge_connector.cli import config_command
+from edge_connector.cli.options import (
+    directory_option,
+    installation_directory,
+    json_option,
+    print_json,
+    print_table,
+    run_async,
+)
+from edge_connector.config.edit import Edit
+from edge_connector.config.paths import InstallationPaths, prepare_directory
+from edge_connector.control.client import ControlClient
+from edge_connector.control.lock import RuntimeLock
+from edge_connector.core.errors import LockHeld
+
+
+@click.group()
+def config() -> None:
+    """Show and change settings. Each value shows where it comes from."""
+
+
+@config.command()
+@directory_option
+@json_option
+def show(directory: str | None, as_json: bool) -> int:
+    """Show every setting, its value and its origin."""
+    listing = config_command.show(installation_directory(directory), os.environ)
+    if as_json:
+        print_json(listing.to_document())
+        return 0
+    click.echo(f"directory: {listing.directory}")
+    print_table(
+        ["setting", "value", "origin"],
+        [[row.key, f"{row.value} {row.unit}".strip(), row.origin] for row in listing.rows],
+    )
+    for problem in listing.problems:
+        click.echo(f"error: {problem.message}\nfix: {problem.hint}", err=True)
+    return 0
+
+
+@config.command("set")
+@click.argument("key")
+@click.argument("value")
+@directory_option
+@json_option
+def set_(key: str, value: str, directory: str | None, as_json: bool) -> int:
+    """Set KEY to VALUE in config.json."""
+    return _edit(installation_directory(directory), "set", key, value, as_json=as_json)
+
+
+@config.command()
+@click.argument("key")
+@directory_option
+@json_option
+def unset(key: str, directory: str | None, as_json: bool) -> int:
+    """Take KEY out of config.json."""
+    return _edit(installation_directory(directory), "unset", key, "", as_json=as_json)
+
+
+@config.command()
+@directory_option
+@json_option
+def validate(directory: str | None, as_json: bool) -> int:
+    """Say everything that is wrong with the configuration."""
+    home = installation_directory(directory)
+    problems = config_command.check(home, os.environ)
+    if as_json:
+        print_json(config_command.check_document(home, problems))
+    elif not problems:
+        click.echo("The configuration is right.")
+    for problem in () if as_json else problems:
+        click.echo(f"error: {problem.message}\nfix: {problem.hint}", err=True)
+    return 1 if problems else 0
+
+
+def _edit(home: Path, verb: str, key: str, value: str, *, as_json: bool) -> int:
+    """Only the holder of the lock writes config.json: this command, or the connector that runs."""
+    prepare_directory(home)
+    lock = RuntimeLock(InstallationPaths(home).lock_file)
+    try:
+        lock.acquire(lambda: {"pid": os.getpid(), "program": f"edge-connector config {verb}"})
+    except LockHeld:
+        document = run_async(_edit_there(home, verb, key, value))
+        sentence = document.pop("sentence")
+    else:
+        try:
+            edit = apply_edit(home, verb, key, value)
+        finally:
+            lock.release()
+        document, sentence = config_command.edit_document(edit), config_command.edit_sentence(edit, verb=verb)
+    if as_json:
+        print_json(document)
+    else:
+        click.echo(sentence)
+        for warning in document["warnings"]:
+            click.echo(f"warning: {warning['message']}", err=True)
+    return 0
+
+
+def apply_edit(home: Path, verb: str, key: str, value: str) -> Edit:
+    """Change config.json; the caller holds the lock."""
+    if verb == "set":
+        return config_command.set_setting(home, key, value, os.environ)
+    return config_command.unset_setting(home, key, os.environ)
+
+
+async def _edit_there(home: Path, verb: str, key: str, value: str) -> dict[str, Any]:
+    async with ControlClient(home) as client:
+        answer: dict[str, Any] = await client.request(f"config.{verb}", key=key, value=value)
+        return answer

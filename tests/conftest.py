@@ -1,0 +1,94 @@
+"""What holds for every test: nothing is left behind, and nothing outside is touched."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.waiting import eventually_sync
+
+GONE_WITHIN_S = 5.0
+
+for _name in list(os.environ):
+    if _name.startswith(("EC_", "NARA_", "NEXT_PUBLIC_", "DEPLOYMENT_", "HEALTH_")) or _name in (
+        "TOOL_RPC_URL",
+        "PLATFORM_API_URL",
+        "AUTH_TOKEN_PATH",
+        "CUSTOM_IMPLEMENTATIONS_PATH",
+    ):
+        del os.environ[_name]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _runtime_folder() -> Iterator[Path]:
+    """A short folder of the suite's own for command sockets (a socket path holds 108 bytes)."""
+    folder = Path(tempfile.mkdtemp(prefix="ec-"))
+    os.environ["XDG_RUNTIME_DIR"] = str(folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind(request: pytest.FixtureRequest, _runtime_folder: Path) -> Iterator[None]:
+    """Fails a test that leaves a process, a task, a listening port or a command socket."""
+    me = psutil.Process()
+    before = {child.pid for child in me.children(recursive=True)}
+    ports_before = _listening(me)
+    if inspect.iscoroutinefunction(getattr(request.node, "obj", None)):
+        request.getfixturevalue("_no_task_left")
+    yield
+    _expect_none("processes", lambda: {c.pid for c in me.children(recursive=True) if _lives(c)} - before)
+    _expect_none("listening ports", lambda: _listening(me) - ports_before)
+    _expect_none("command sockets", lambda: {str(path) for path in _runtime_folder.rglob("*.sock")})
+
+
+def _expect_none(what: str, probe: object) -> None:
+    assert callable(probe)
+    try:
+        eventually_sync(lambda: not probe(), what=f"no {what} left", deadline_s=GONE_WITHIN_S)
+    except AssertionError:
+        left = probe()
+        details = [_describe(pid) for pid in left] if what == "processes" else sorted(map(str, left))
+        pytest.fail(f"the test left {what} behind: {details}")
+
+
+@pytest.fixture
+async def _no_task_left() -> AsyncIterator[None]:
+    before = asyncio.all_tasks()
+    yield
+    deadline = asyncio.get_running_loop().time() + GONE_WITHIN_S
+    while left := {task for task in asyncio.all_tasks() - before if not task.done()} - {asyncio.current_task()}:
+        if asyncio.get_running_loop().time() > deadline:
+            pytest.fail(f"the test left tasks behind: {sorted(task.get_name() for task in left)}")
+        await asyncio.sleep(0.01)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        # A zombie counts: somebody forgot to reap it.
+        return process.is_running()
+    except psutil.Error:
+        return False
+
+
+def _describe(pid: int) -> str:
+    try:
+        return f"{pid}: {' '.join(psutil.Process(pid).cmdline())[:200]}"
+    except psutil.Error:
+        return str(pid)
+
+
+def _listening(process: psutil.Process) -> set[tuple[str, int]]:
+    return {
+        (connection.laddr.ip, connection.laddr.port)
+        for connection in process.net_connections(kind="tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
