@@ -7,9 +7,17 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from edge_connector.config.edit import Edit, set_value, unset_value
+from edge_connector.config.edit import (
+    SCHEMA_VERSION,
+    Edit,
+    edit_document,
+    edit_sentence,
+    problem_documents,
+    set_value,
+    unset_value,
+)
 from edge_connector.config.loading import Reading, read, validate
 from edge_connector.config.paths import InstallationPaths
 from edge_connector.config.settings import SETTINGS, Setting
@@ -19,7 +27,17 @@ if TYPE_CHECKING:
 
     from edge_connector.core.errors import EdgeError
 
-SCHEMA_VERSION = 1
+__all__ = [
+    "Listing",
+    "Row",
+    "check",
+    "check_document",
+    "edit_document",
+    "edit_sentence",
+    "set_setting",
+    "show",
+    "unset_setting",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,24 +101,6 @@ def unset_setting(directory: Path, key: str, environ: Mapping[str, str]) -> Edit
     return unset_value(directory, key, environ)
 
 
-def edit_document(edit: Edit) -> dict[str, Any]:
-    """A change as the one JSON document of `--json`. The value is left out: it may be a secret."""
-    return {
-        "schemaVersion": SCHEMA_VERSION,
-        "key": edit.key,
-        "changed": edit.changed,
-        "file": str(edit.file),
-        "warnings": problem_documents(edit.warnings),
-    }
-
-
-def edit_sentence(edit: Edit, *, verb: Literal["set", "unset"]) -> str:
-    """What to print after a change."""
-    if not edit.changed:
-        return f"{edit.key} was {'set that way already' if verb == 'set' else 'not set'} in {edit.file}."
-    return f"{edit.key} is {verb} in {edit.file}. It counts from the next start."
-
-
 def check(directory: Path, environ: Mapping[str, str]) -> list[EdgeError]:
     """All that is wrong with the configuration; empty when it is right. A non-empty list means exit code 1."""
     return validate(directory, environ)
@@ -114,11 +114,6 @@ def check_document(directory: Path, problems: list[EdgeError]) -> dict[str, Any]
         "valid": not problems,
         "problems": problem_documents(problems),
     }
-
-
-def problem_documents(problems: tuple[EdgeError, ...] | list[EdgeError]) -> list[dict[str, str]]:
-    """Errors as a JSON list of code, message and hint."""
-    return [{"code": problem.code, "message": problem.message, "hint": problem.hint} for problem in problems]
 
 
 def _row(setting: Setting, reading: Reading) -> Row:

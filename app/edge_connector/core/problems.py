@@ -130,6 +130,12 @@ KINDS: dict[str, ProblemKind] = {
             "Look at `edge-connector status`; the connector dials again by itself.",
         ),
         ProblemKind(
+            "local_proof_only",
+            Severity.WARNING,
+            "The platform answers no probes, so only this machine's half of the way is proven.",
+            "Update the platform.",
+        ),
+        ProblemKind(
             "tool_problem",
             Severity.WARNING,
             "{detail}",

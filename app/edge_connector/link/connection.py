@@ -55,6 +55,7 @@ class LinkConnection:
         self._clock = clock
         self._session = ConnectorSession(hello, now=clock.monotonic())
         self._wake = asyncio.Event()
+        self._new_terms = asyncio.Event()
         self.drain: m.Drain | None = None
         self.opened_at: float | None = None
         """Monotonic moment of the first `registered`; None until then."""
@@ -132,6 +133,7 @@ class LinkConnection:
         match message:
             case m.Welcome():
                 log.debug("< welcome session=%s", message.session_id)
+                self._new_terms.set()
                 self._handler.on_welcome(message)
                 self._register()
             case m.Registered():
@@ -158,8 +160,14 @@ class LinkConnection:
 
     async def _keep_time(self) -> None:
         while True:
-            now = self._clock.monotonic()
-            await asyncio.sleep(max(self._session.next_wakeup() - now, 0.001))
+            self._new_terms.clear()
+            wait_s = max(self._session.next_wakeup() - self._clock.monotonic(), 0.001)
+            try:
+                async with asyncio.timeout(wait_s):
+                    # The welcome may shorten what was to be waited for.
+                    await self._new_terms.wait()
+            except TimeoutError:
+                pass
             try:
                 beat = self._session.tick(now=self._clock.monotonic())
             except ProtocolError as error:

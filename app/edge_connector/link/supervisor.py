@@ -164,7 +164,7 @@ class Link:
         return ended, connection.drain, up_s
 
     async def _wait(self, down: LinkDown, drain: m.Drain | None, backoff: Backoff) -> None:
-        delay_s = self._delay_s(down, drain, backoff)
+        delay_s = decide_delay_s(down, drain, backoff, self._draw)
         phase = LinkPhase.REFUSED if down.retry is Retry.NEVER else LinkPhase.WAITING
         self._enter(
             phase,
@@ -183,19 +183,21 @@ class Link:
         except TimeoutError:
             pass
 
-    def _delay_s(self, down: LinkDown, drain: m.Drain | None, backoff: Backoff) -> float:
-        if drain is not None:
-            spread_ms = max(drain.reconnect_max_ms - drain.reconnect_min_ms, 0)
-            return (drain.reconnect_min_ms + spread_ms * self._draw()) / 1000
-        if down.retry is Retry.NEVER:
-            return REFUSED_RETRY_S
-        if down.retry is Retry.SLOW:
-            return SLOW_RETRY_S
-        return backoff.delay_s(self._draw)
-
     def _enter(self, phase: LinkPhase, **changes: object) -> None:
         if phase is not self.facts.phase:
             log.debug("= link %s -> %s", self.facts.phase, phase)
             changes["since"] = self._clock.monotonic()
         self.facts = replace(self.facts, phase=phase, **changes)  # type: ignore[arg-type]
         self._on_facts(self.facts)
+
+
+def decide_delay_s(down: LinkDown, drain: m.Drain | None, backoff: Backoff, draw: Callable[[], float]) -> float:
+    """Seconds until the next attempt; `draw` gives a number in [0, 1)."""
+    if drain is not None:
+        spread_ms = max(drain.reconnect_max_ms - drain.reconnect_min_ms, 0)
+        return (drain.reconnect_min_ms + spread_ms * draw()) / 1000
+    if down.retry is Retry.NEVER:
+        return REFUSED_RETRY_S
+    if down.retry is Retry.SLOW:
+        return SLOW_RETRY_S
+    return backoff.delay_s(draw)

@@ -130,8 +130,7 @@ def _from_dial(error: Exception) -> LinkDown:
             return LinkDown("proxy_refused", str(error))
         case wse.InvalidURI():
             return LinkDown("platform_unreachable", f"the address is not valid ({error})")
-        case wse.WebSocketException() | EOFError() | ValueError():
-            return LinkDown("not_a_platform", f"the answer is no WebSocket upgrade ({error})")
+        # Before the others: a failed verification is an SSLError, an OSError and a ValueError at once.
         case ssl.SSLCertVerificationError():
             return LinkDown("tls_failed", error.verify_message or str(error))
         case ssl.SSLError():
@@ -142,7 +141,7 @@ def _from_dial(error: Exception) -> LinkDown:
             return LinkDown("platform_unreachable", f"the host name cannot be resolved (ENOTFOUND: {error.strerror})")
         case OSError():
             return LinkDown("platform_unreachable", _os_reason(error))
-    raise AssertionError(f"dial raises nothing else: {error!r}")
+    return LinkDown("not_a_platform", f"the answer is no WebSocket upgrade ({error})")
 
 
 def _os_reason(error: OSError) -> str:

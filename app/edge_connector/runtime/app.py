@@ -138,7 +138,6 @@ class ConnectorRuntime:
         self._link = self._uplink.link
         self.desk = CallDesk(self._link.send, lambda: self.board.changed("calls"))
         self.executor = ToolExecutor(self._executor_config(), self.desk)
-        self.executor.on_changed = self._on_tools_changed
         self.desk.attach(self.executor)
         self._commands = Commands(self)
         self._prober = Prober(
@@ -168,6 +167,7 @@ class ConnectorRuntime:
         self._uplink.check_credentials()
         await self._stack.start(self.executor)
         self._on_tools_changed()
+        self._tasks.spawn(self._follow_tools(), name="tools")
         hello = {"program": "edge-connector", "release": __version__, "pid": os.getpid()}
         address = control_address(self._paths.directory)
         await self._stack.start(
@@ -224,6 +224,10 @@ class ConnectorRuntime:
         if self._exit_when_refused:
             self._refusal = refusal
             self.stop()
+
+    async def _follow_tools(self) -> None:
+        async for _ in self.executor.changes.watch():
+            self._on_tools_changed()
 
     def _on_tools_changed(self) -> None:
         self.board.clear_problems(prefix="tool:")

@@ -117,7 +117,7 @@ class StatusBoard:
         self.changed("flags")
 
     def raise_problem(self, code: str, *, key: str = "", **words: str) -> None:
-        """Show a declared problem until it is cleared; `key` tells several of one kind apart. It keeps its first time."""
+        """Show a declared problem until it is cleared; `key` tells several of one kind apart."""
         kind, text, fix = describe(code, **words)
         key = key or code
         known = self._problems.get(key)
@@ -235,7 +235,6 @@ class StatusBoard:
         return replace(
             self._flags,
             link=self._sources.link().phase,
-            probe_supported=proof.supported,
             proof_age_s=age,
             problems=harmless,
         )

@@ -12,12 +12,15 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
+from msgspec import Raw
+
 from edge_connector.tools.calls import CallOutcome, CallRequest, OutcomeKind
 from edge_connector.wire import messages as m
 
 log = logging.getLogger(__name__)
 
 MAX_HELD = 10_000
+NO_DETAIL = Raw(b"null")
 MAX_HELD_BYTES = 64 * 1024 * 1024
 
 
@@ -177,7 +180,9 @@ def _to_message(outcome: CallOutcome) -> m.Result | m.Failure:
     return m.Failure(
         id=outcome.id,
         outcome=m.Outcome(outcome.kind),
-        error=m.CallError(code=outcome.code, message=outcome.message, hint=outcome.hint, detail=outcome.detail),
+        error=m.CallError(
+            code=outcome.code, message=outcome.message, hint=outcome.hint, detail=outcome.detail or NO_DETAIL
+        ),
         duration_ms=outcome.duration_ms,
     )
 

@@ -21,7 +21,6 @@ class Facts:
     link: LinkPhase = LinkPhase.IDLE
     needs_person: bool = False
     """Credentials are missing or were refused for good."""
-    probe_supported: bool = True
     proof_age_s: float | None = None
     problems: int = 0
     """Problems that do not stop the connector from serving."""
@@ -43,7 +42,7 @@ def next_state(facts: Facts) -> State:
     # Without recent proof an open link is only a promise.
     if facts.proof_age_s is None or facts.proof_age_s > PROOF_VALID_S:
         return State.CONNECTING
-    if facts.problems or not facts.probe_supported:
+    if facts.problems:
         return State.WORKING_WITH_PROBLEMS
     return State.WORKING
 

@@ -36,8 +36,8 @@ from edge_connector.wire.close_codes import Retry
 log = logging.getLogger(__name__)
 
 LINK_PROBLEMS = (
-    "platform_unreachable", "proxy_refused", "tls_failed", "not_a_platform", "version_unsupported", "credentials_refused",
-    "forbidden", "deployment_gone", "credentials_revoked", "deployment_already_connected", "taken_over", "replaced",
+    "platform_unreachable", "proxy_refused", "tls_failed", "not_a_platform", "version_unsupported",
+    "credentials_refused", "forbidden", "deployment_gone", "credentials_revoked", "deployment_already_connected", "taken_over", "replaced",
     "protocol_broken", "platform_silent", "disconnected", "needs_login",
 )  # fmt: skip
 
@@ -181,7 +181,12 @@ class Uplink:
             self._board.clear_problems(*LINK_PROBLEMS)
             self.link.registered()
             self.desk.send_held()
-            self._prober.link_opened(supported="probe" in welcome.features)
+            probed = "probe" in welcome.features
+            if probed:
+                self._board.clear_problems("local_proof_only")
+            else:
+                self._board.raise_problem("local_proof_only")
+            self._prober.link_opened(supported=probed)
         if registered.rejected:
             detail = "; ".join(f"{tool.name}: {tool.reason}" for tool in registered.rejected)
             self._board.raise_problem("tools_rejected", detail=detail)

@@ -23,7 +23,6 @@ OPEN = Facts(link=LinkPhase.OPEN, proof_age_s=1.0)
         (Facts(link=LinkPhase.OPEN, proof_age_s=PROOF_VALID_S), State.WORKING),
         (Facts(link=LinkPhase.OPEN, proof_age_s=PROOF_VALID_S + 0.1), State.CONNECTING),
         (Facts(link=LinkPhase.OPEN, proof_age_s=1.0, problems=1), State.WORKING_WITH_PROBLEMS),
-        (Facts(link=LinkPhase.OPEN, proof_age_s=1.0, probe_supported=False), State.WORKING_WITH_PROBLEMS),
         (Facts(link=LinkPhase.REFUSED), State.NEEDS_YOU),
         (Facts(link=LinkPhase.DIALLING, needs_person=True), State.NEEDS_YOU),
         (Facts(link=LinkPhase.OPEN, proof_age_s=1.0, asleep=True), State.ASLEEP),
@@ -43,7 +42,6 @@ FACTS = st.builds(
     paused=st.booleans(),
     link=st.sampled_from(LinkPhase),
     needs_person=st.booleans(),
-    probe_supported=st.booleans(),
     proof_age_s=st.none() | st.floats(0, 200),
     problems=st.integers(0, 3),
 )
