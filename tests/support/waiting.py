@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, cast, overload
 
 T = TypeVar("T")
 
@@ -14,9 +14,15 @@ DEADLINE_S = 20.0
 """Generous: it is only reached when something is broken."""
 
 
+@overload
 async def eventually(
-    probe: Callable[[], T | Awaitable[T]], *, what: str, deadline_s: float = DEADLINE_S, interval_s: float = 0.01
-) -> T:
+    probe: Callable[[], Awaitable[T]], *, what: str, deadline_s: float = ..., interval_s: float = ...
+) -> T: ...
+@overload
+async def eventually(probe: Callable[[], T], *, what: str, deadline_s: float = ..., interval_s: float = ...) -> T: ...
+async def eventually(
+    probe: Callable[[], Any], *, what: str, deadline_s: float = DEADLINE_S, interval_s: float = 0.01
+) -> Any:
     """The first truthy value of `probe`, which is asked again until the deadline.
 
     Raises:
@@ -26,9 +32,9 @@ async def eventually(
     while True:
         value = probe()
         if inspect.isawaitable(value):
-            value = await value
+            value = await cast("Awaitable[Any]", value)
         if value:
-            return value  # type: ignore[return-value]
+            return value
         if time.monotonic() > end:
             raise AssertionError(f"not within {deadline_s} s: {what}; last value: {value!r}")
         await asyncio.sleep(interval_s)

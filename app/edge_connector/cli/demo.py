@@ -7,6 +7,7 @@ import json
 import shutil
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,25 +20,28 @@ from edge_connector.cli.platform import need_platform_extra
 from edge_connector.core.errors import EdgeError, UserError
 from edge_connector.core.files import write_atomically
 from edge_connector.core.resources import resource_path
+from edge_connector.core.tasks import TaskOwner
 
 if TYPE_CHECKING:
     from edge_connector.platform_api.client import PlatformClient
     from edge_connector.platform_server.app import PlatformServer
     from edge_connector.runtime.app import ConnectorRuntime
 
+Say = Callable[[str], None]
+
 CONNECT_S = 30.0
 CALL_TIMEOUT_MS = 30_000
 DEFAULT_PORTS = {"api": 3000, "rpc": 3001, "health": 8080}
 
 CALLS: list[tuple[str, dict[str, Any], str]] = [
-    ("getSystemInfo", {}, "what machine this is"),
+    ("getSystemSummary", {}, "what machine this is"),
     ("listFiles", {}, "the files beside the sample tools"),
-    ("readTextFile", {"path": "readme.txt"}, "a text file"),
-    ("summarizeCsv", {"path": "sales.csv"}, "a CSV file summed up"),
-    ("querySqlite", {"sql": "SELECT name, country FROM customers ORDER BY name LIMIT 3"}, "rows of a database"),
-    ("listProcesses", {"limit": 3}, "the busiest processes"),
+    ("readTextFile", {"path": "welcome.txt"}, "a text file"),
+    ("summarizeCsv", {"path": "orders.csv"}, "a CSV file summed up"),
+    ("querySqlite", {"sql": "SELECT name, stock FROM product ORDER BY stock LIMIT 3"}, "rows of a database"),
+    ("listProcesses", {"limit": 3}, "processes of this machine"),
     ("fetchUrl", {}, "a page over HTTP, here the platform's own"),
-    ("runLongJob", {"steps": 3, "stepSeconds": 0.1}, "a job that reports progress"),
+    ("runLongJob", {"steps": 3, "step_s": 0.1}, "a job that reports progress"),
 ]
 """The calls of the demo: tool, arguments, what it shows."""
 
@@ -103,26 +107,50 @@ async def _with_platform(home: Home, server: PlatformServer, stop: asyncio.Event
     async def provide() -> str:
         return token
 
+    owner = TaskOwner("demo")
     async with PlatformClient(server.api_url, provide) as client:
         runtime = await _make_runtime(home, server, client)
-        async with asyncio.TaskGroup() as group:
-            running = group.create_task(runtime.run(), name="demo connector")
-            try:
-                connected = await _wait_connected(runtime, running, stop)
-                say = (lambda text: None) if as_json else click.echo
-                say(f"Platform   {server.api_url}   Tool RPC {server.rpc_url}")
-                say(f"Connector  {runtime.board.snapshot().sentence}\n")
-                calls = [await _call(client, server, *item, say) for item in CALLS] if connected else []
-                tools = [tool.name for tool in runtime.executor.tools]
-                if as_json:
-                    print_json({"schemaVersion": 1, "connected": connected, "tools": tools, "calls": calls})
-                if not once and not stop.is_set():
-                    _say_where_to_look(home, server, runtime, token, say)
-                    await stop.wait()
-                    say("\nStopping.")
-            finally:
-                runtime.stop()
-    return 0 if connected and calls and all(call["ok"] for call in calls) else 1
+        running = owner.spawn(runtime.run(), name="connector")
+        try:
+            succeeded = await _show(home, server, runtime, client, running, stop, as_json=as_json, once=once)
+        finally:
+            runtime.stop()
+            # What ended the connector early is what the person has to hear.
+            await running
+    return 0 if succeeded else 1
+
+
+async def _show(
+    home: Home,
+    server: PlatformServer,
+    runtime: ConnectorRuntime,
+    client: PlatformClient,
+    running: asyncio.Task[None],
+    stop: asyncio.Event,
+    *,
+    as_json: bool,
+    once: bool,
+) -> bool:
+    """Wait for the connector, make the calls, and serve on; whether all calls succeeded."""
+
+    def say(text: str) -> None:
+        if not as_json:
+            click.echo(text)
+
+    connected = await _wait_connected(runtime, running, stop)
+    if running.done():
+        return False
+    say(f"Platform   {server.api_url}   Tool RPC {server.rpc_url}")
+    say(f"Connector  {runtime.board.snapshot().sentence}\n")
+    calls = [await _call(client, server, *item, say) for item in CALLS] if connected else []
+    tools = [tool.name for tool in runtime.executor.tools]
+    if as_json:
+        print_json({"schemaVersion": 1, "connected": connected, "tools": tools, "calls": calls})
+    if not once and not stop.is_set():
+        _say_where_to_look(home, server, runtime, say)
+        await stop.wait()
+        say("\nStopping.")
+    return bool(calls) and all(call["ok"] for call in calls)
 
 
 async def _start_platform(home: Home) -> PlatformServer:
@@ -220,7 +248,7 @@ async def _wait_connected(runtime: ConnectorRuntime, running: asyncio.Task[None]
 
 
 async def _call(
-    client: PlatformClient, server: PlatformServer, tool: str, arguments: dict[str, Any], what: str, say: Any
+    client: PlatformClient, server: PlatformServer, tool: str, arguments: dict[str, Any], what: str, say: Say
 ) -> dict[str, Any]:
     from edge_connector.platform_api.models import CallRequest
     from edge_connector.platform_api.operations import CREATE_CALL
@@ -233,8 +261,8 @@ async def _call(
     started = time.perf_counter()
     try:
         answer = await client.call(CREATE_CALL, request, timeout_s=60.0)
-        error = "" if answer.error is None else answer.error.message
-        result = "" if answer.result is None else bytes(answer.result).decode()
+        error = answer.error.message if answer.error else ""
+        result = bytes(answer.result).decode() if isinstance(answer.result, msgspec.Raw) else ""
         ok = answer.outcome == "succeeded"
     except EdgeError as problem:
         ok, error, result = False, problem.message, ""
@@ -248,7 +276,7 @@ async def _call(
     return entry
 
 
-def _say_where_to_look(home: Home, server: PlatformServer, runtime: ConnectorRuntime, token: str, say: Any) -> None:
+def _say_where_to_look(home: Home, server: PlatformServer, runtime: ConnectorRuntime, say: Say) -> None:
     health = runtime.board.snapshot().health
     say("\nWhere to look:")
     say(f"  platform       {server.api_url}/")
@@ -257,9 +285,8 @@ def _say_where_to_look(home: Home, server: PlatformServer, runtime: ConnectorRun
     say(f"  sample tools   {home.connector / 'custom-implementations'}")
     say(f"  log            {home.directory / 'demo.log'}")
     say("\nCall a tool from another terminal:")
-    say(
-        f'  export PLATFORM_API_URL={server.api_url} EC_API_TOKEN=$(sed -n \'s/.*"serverToken": "\\(.*\\)".*/\\1/p\' {home.access})'
-    )
+    token = f'sed -n \'s/.*"serverToken": "\\(.*\\)".*/\\1/p\' {home.access}'
+    say(f"  export PLATFORM_API_URL={server.api_url} EC_API_TOKEN=$({token})")
     say("  edge-connector tools list")
     say('  edge-connector call echo --args \'{"message": "hello"}\'')
     say("\nServing until Ctrl+C.")

@@ -1,4 +1,4 @@
-"""Entry point of `edge-connector`. It answers `--version` before anything is imported and leaves the rest to `cli.table`."""
+"""Entry point of `edge-connector`: answers `--version` before anything is imported, leaves the rest to `cli.table`."""
 
 import sys
 

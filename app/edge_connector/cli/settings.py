@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -22,6 +22,8 @@ from edge_connector.config.paths import InstallationPaths, prepare_directory
 from edge_connector.control.client import ControlClient
 from edge_connector.control.lock import RuntimeLock
 from edge_connector.core.errors import LockHeld
+
+Verb = Literal["set", "unset"]
 
 
 @click.group()
@@ -83,7 +85,7 @@ def validate(directory: str | None, as_json: bool) -> int:
     return 1 if problems else 0
 
 
-def _edit(home: Path, verb: str, key: str, value: str, *, as_json: bool) -> int:
+def _edit(home: Path, verb: Verb, key: str, value: str, *, as_json: bool) -> int:
     """Only the holder of the lock writes config.json: this command, or the connector that runs."""
     prepare_directory(home)
     lock = RuntimeLock(InstallationPaths(home).lock_file)
@@ -107,14 +109,14 @@ def _edit(home: Path, verb: str, key: str, value: str, *, as_json: bool) -> int:
     return 0
 
 
-def apply_edit(home: Path, verb: str, key: str, value: str) -> Edit:
+def apply_edit(home: Path, verb: Verb, key: str, value: str) -> Edit:
     """Change config.json; the caller holds the lock."""
     if verb == "set":
         return config_command.set_setting(home, key, value, os.environ)
     return config_command.unset_setting(home, key, os.environ)
 
 
-async def _edit_there(home: Path, verb: str, key: str, value: str) -> dict[str, Any]:
+async def _edit_there(home: Path, verb: Verb, key: str, value: str) -> dict[str, Any]:
     async with ControlClient(home) as client:
         answer: dict[str, Any] = await client.request(f"config.{verb}", key=key, value=value)
         return answer

@@ -88,6 +88,13 @@ class WebSocketTransport:
         self._connection.transport.abort()
 
 
+class _Connect(connect):
+    """Follows no redirect: the credentials are for the address that was configured."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        return exc
+
+
 async def dial(target: DialTarget) -> WebSocketTransport:
     """Open the WebSocket.
 
@@ -95,7 +102,7 @@ async def dial(target: DialTarget) -> WebSocketTransport:
         LinkDown: with the cause and whether dialling again can help.
     """
     try:
-        connection = await connect(
+        connection = await _Connect(
             target.url,
             ssl=target.tls if target.url.startswith("wss:") else None,
             subprotocols=[Subprotocol(target.subprotocol)],
@@ -154,12 +161,10 @@ def _os_reason(error: OSError) -> str:
 
 
 def _from_status(status: int) -> LinkDown:
-    if status in (401, 403):
+    if status == 401:
         return LinkDown("credentials_refused", f"HTTP {status} before the upgrade", retry=Retry.NEVER)
     if status == 407:
         return LinkDown("proxy_refused", "HTTP 407, the proxy wants authentication")
-    if status == 426:
-        return LinkDown("version_unsupported", "HTTP 426, another subprotocol is required", retry=Retry.NEVER)
     if status == 429 or status >= 500:
         return LinkDown("platform_unreachable", f"HTTP {status}")
     return LinkDown("not_a_platform", f"HTTP {status} instead of a WebSocket upgrade")
@@ -192,8 +197,6 @@ def _from_close(error: wse.ConnectionClosed) -> LinkDown:
     if error.rcvd is not None:
         return down_from_code(error.rcvd.code, error.rcvd.reason)
     if error.sent is not None:
-        return LinkDown(
-            "protocol_broken", f"closed by this side: {error.sent.reason or error.sent.code}", code=error.sent.code
-        )
+        return down_from_code(error.sent.code, error.sent.reason)
     cause = error.__cause__
     return LinkDown("disconnected", _os_reason(cause) if isinstance(cause, OSError) else "the connection was cut")

@@ -1,0 +1,1 @@
+"""Every HTTP operation of the platform, declared once, and a typed client for them. Nothing here serves requests."""

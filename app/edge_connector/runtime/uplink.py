@@ -36,8 +36,9 @@ from edge_connector.wire.close_codes import Retry
 log = logging.getLogger(__name__)
 
 LINK_PROBLEMS = (
-    "platform_unreachable", "proxy_refused", "tls_failed", "not_a_platform", "version_unsupported",
-    "credentials_refused", "forbidden", "deployment_gone", "credentials_revoked", "deployment_already_connected", "taken_over", "replaced",
+    "platform_unreachable", "proxy_refused", "tls_failed", "not_a_platform",
+    "version_unsupported", "credentials_refused", "forbidden", "deployment_gone",
+    "credentials_revoked", "deployment_already_connected", "taken_over", "replaced",
     "protocol_broken", "platform_silent", "disconnected", "needs_login",
 )  # fmt: skip
 
@@ -181,7 +182,7 @@ class Uplink:
             self._board.clear_problems(*LINK_PROBLEMS)
             self.link.registered()
             self.desk.send_held()
-            probed = "probe" in welcome.features
+            probed = m.FEATURE_PROBE in welcome.features
             if probed:
                 self._board.clear_problems("local_proof_only")
             else:
@@ -246,5 +247,5 @@ class Uplink:
             instance_id=self._instance_id,
             agent=agent,
             take_over=self._take_over,
-            features=["probe"],
+            features=[m.FEATURE_PROBE],
         )

@@ -27,6 +27,8 @@ REGISTER_TIMEOUT_S = 30.0
 """From welcome to register, and from register to registered."""
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 MAX_RESULT_BYTES = 8 * 1024 * 1024
+FEATURE_PROBE = "probe"
+"""In the features of a welcome: this platform answers `probe`."""
 ACCEPT_AFTER_S = 0.05
 """A call that is not over by then is announced with `accepted`."""
 
@@ -293,8 +295,8 @@ class CallError(Part, frozen=True, kw_only=True):
     code: str
     message: str
     hint: str = ""
-    detail: Raw | None = None
-    """The structured error object of a tool that returned or raised one."""
+    detail: Raw = Raw(b"null")
+    """The structured error of a tool that returned or raised one; `null` else (Raw or None cannot be told apart)."""
 
 
 class Failure(Message, frozen=True, kw_only=True, tag="failure"):

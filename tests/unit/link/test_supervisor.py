@@ -208,7 +208,6 @@ async def test_refusals_after_hello(code: CloseCode, problem: str, phase: LinkPh
         (HTTPStatus.NOT_FOUND, "not_a_platform", Retry.BACKOFF),
         (HTTPStatus.OK, "not_a_platform", Retry.BACKOFF),
         (HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, "proxy_refused", Retry.BACKOFF),
-        (HTTPStatus.UPGRADE_REQUIRED, "version_unsupported", Retry.NEVER),
         (HTTPStatus.BAD_GATEWAY, "platform_unreachable", Retry.BACKOFF),
     ],
 )

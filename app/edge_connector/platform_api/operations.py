@@ -1,0 +1,139 @@
+"""The table of the platform's HTTP operations: routes, client, OpenAPI document and access table come from it.
+
+It says what exists and who may use it, not how it is done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from edge_connector.platform_api import models as m
+
+Req = TypeVar("Req")
+Res = TypeVar("Res")
+
+
+class Scope(StrEnum):
+    """What credentials must allow."""
+
+    PUBLIC = "public"
+    """No credentials needed."""
+    IDENTITY = "identity"
+    """Any valid credentials, a deployment's too."""
+    CALLS = "calls"
+    """See and call tools: server tokens and users."""
+    MANAGE = "manage"
+    """Change the organization: server tokens and admins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[Req, Res]):
+    """One HTTP operation.
+
+    Attributes:
+        path: with `{name}` for each path parameter.
+        request: struct of the JSON body, None when there is none.
+        response: struct of the answer, or `dict` for a free document.
+        query: struct of the query parameters, None when there are none.
+        optional_body: whether the body may be left out; then all its defaults hold.
+    """
+
+    name: str
+    method: str
+    path: str
+    request: type[Req] | None
+    response: type[Res]
+    scope: Scope
+    summary: str
+    status: int = 200
+    query: type[msgspec.Struct] | None = None
+    optional_body: bool = False
+
+
+SETUP = Operation(
+    "setup", "POST", "/api/v1/setup", m.SetupRequest, m.SetupReply, Scope.PUBLIC,
+    "Make the first organization with the one-time code", 201,
+)  # fmt: skip
+JWKS: Operation[None, m.Jwks] = Operation(
+    "jwks", "GET", "/.well-known/jwks.json", None, m.Jwks, Scope.PUBLIC, "Public keys of session tokens"
+)
+OPENAPI: Operation[None, dict[str, Any]] = Operation(
+    "openapi", "GET", "/api/v1/openapi.json", None, dict[str, Any], Scope.PUBLIC, "This document"
+)
+LIVEZ: Operation[None, m.Health] = Operation(
+    "livez", "GET", "/livez", None, m.Health, Scope.PUBLIC, "Whether the process answers"
+)
+HEALTHZ: Operation[None, m.Health] = Operation(
+    "healthz", "GET", "/healthz", None, m.Health, Scope.PUBLIC, "Whether the platform serves"
+)
+WHOAMI: Operation[None, m.Whoami] = Operation(
+    "whoami", "GET", "/api/v1/whoami", None, m.Whoami, Scope.IDENTITY, "Who the credentials stand for"
+)
+CREATE_SESSION_TOKEN = Operation(
+    "createSessionToken", "POST", "/api/v1/session-tokens", m.SessionTokenRequest, m.SessionTokenReply, Scope.CALLS,
+    "Make a JWT for the user behind the credentials", 201, optional_body=True,
+)  # fmt: skip
+LIST_SERVER_TOKENS: Operation[None, m.ServerTokenList] = Operation(
+    "listServerTokens", "GET", "/api/v1/server-tokens", None, m.ServerTokenList, Scope.MANAGE, "List server tokens"
+)
+CREATE_SERVER_TOKEN = Operation(
+    "createServerToken", "POST", "/api/v1/server-tokens", m.ServerTokenRequest, m.NewServerToken, Scope.MANAGE,
+    "Make a server token, shown once", 201,
+)  # fmt: skip
+REVOKE_SERVER_TOKEN: Operation[None, m.Empty] = Operation(
+    "revokeServerToken", "DELETE", "/api/v1/server-tokens/{id}", None, m.Empty, Scope.MANAGE, "Revoke a server token"
+)
+LIST_DEPLOYMENTS: Operation[None, m.DeploymentList] = Operation(
+    "listDeployments", "GET", "/api/v1/deployments", None, m.DeploymentList, Scope.CALLS,
+    "List deployments with the live state of their connectors",
+)  # fmt: skip
+CREATE_DEPLOYMENT = Operation(
+    "createDeployment", "POST", "/api/v1/deployments", m.DeploymentRequest, m.NewDeployment, Scope.MANAGE,
+    "Make a deployment; its secret is shown once", 201,
+)  # fmt: skip
+GET_DEPLOYMENT: Operation[None, m.Deployment] = Operation(
+    "getDeployment", "GET", "/api/v1/deployments/{id}", None, m.Deployment, Scope.CALLS, "One deployment"
+)
+DELETE_DEPLOYMENT: Operation[None, m.Empty] = Operation(
+    "deleteDeployment", "DELETE", "/api/v1/deployments/{id}", None, m.Empty, Scope.MANAGE,
+    "Delete a deployment and close its session",
+)  # fmt: skip
+ROTATE_SECRET: Operation[None, m.NewDeployment] = Operation(
+    "rotateDeploymentSecret", "POST", "/api/v1/deployments/{id}/secret", None, m.NewDeployment, Scope.MANAGE,
+    "Make a new secret; sessions that used the old one are closed",
+)  # fmt: skip
+LIST_TOOLS: Operation[None, m.ToolList] = Operation(
+    "listTools", "GET", "/api/v1/tools", None, m.ToolList, Scope.CALLS,
+    "List the tools of connected connectors", query=m.ToolQuery,
+)  # fmt: skip
+CREATE_CALL = Operation(
+    "createCall", "POST", "/api/v1/calls", m.CallRequest, m.Call, Scope.CALLS,
+    "Call a tool: wait for its outcome, or with wait=false start it (status 202)",
+)  # fmt: skip
+LIST_CALLS: Operation[None, m.CallList] = Operation(
+    "listCalls", "GET", "/api/v1/calls", None, m.CallList, Scope.CALLS, "List calls, newest first", query=m.CallQuery
+)
+GET_CALL: Operation[None, m.Call] = Operation(
+    "getCall", "GET", "/api/v1/calls/{id}", None, m.Call, Scope.CALLS, "One call"
+)
+CANCEL_CALL: Operation[None, m.Call] = Operation(
+    "cancelCall", "POST", "/api/v1/calls/{id}/cancel", None, m.Call, Scope.CALLS,
+    "Ask for the end of an open call; its outcome is still reported", 202,
+)  # fmt: skip
+
+OPERATIONS: tuple[Operation[Any, Any], ...] = (
+    SETUP, JWKS, OPENAPI, LIVEZ, HEALTHZ, WHOAMI, CREATE_SESSION_TOKEN,
+    LIST_SERVER_TOKENS, CREATE_SERVER_TOKEN, REVOKE_SERVER_TOKEN,
+    LIST_DEPLOYMENTS, CREATE_DEPLOYMENT, GET_DEPLOYMENT, DELETE_DEPLOYMENT, ROTATE_SECRET,
+    LIST_TOOLS, CREATE_CALL, LIST_CALLS, GET_CALL, CANCEL_CALL,
+)  # fmt: skip
+"""Every operation of the platform. A route that is not listed here does not exist."""
+
+
+def access_table() -> list[tuple[str, str, str]]:
+    """Method, path and needed scope of each operation, for documentation and tests."""
+    return [(operation.method, operation.path, operation.scope.value) for operation in OPERATIONS]

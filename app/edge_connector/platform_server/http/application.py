@@ -1,0 +1,178 @@
+"""The ASGI application of the API port: host check, fast call endpoint, then the table's routes and the pages."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+
+from edge_connector.core.errors import EdgeError
+from edge_connector.platform_api.operations import CREATE_CALL, HEALTHZ, LIVEZ, OPERATIONS, Operation, Scope
+from edge_connector.platform_server.http.bodies import read_body
+from edge_connector.platform_server.http.call_endpoint import CallEndpoint
+from edge_connector.platform_server.http.hosts import HostCheck, wrong_host
+from edge_connector.platform_server.http.operations import ApiRequest, Operations
+from edge_connector.platform_server.http.pages import Pages
+from edge_connector.platform_server.identity import Principal
+from edge_connector.platform_server.parts import Parts
+from edge_connector.platform_server.refusals import (
+    Refused,
+    forbidden,
+    invalid_request,
+    too_many_attempts,
+    unauthorized,
+)
+
+log = logging.getLogger(__name__)
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+_ANY_HOST = frozenset({LIVEZ.path, HEALTHZ.path})
+"""A probe uses whatever address it has."""
+
+
+class HttpApplication:
+    """ASGI application of the API port."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._calls = CallEndpoint(parts)
+        self._hosts = HostCheck(parts.public_host)
+        pages = Pages(parts)
+        self._router = Router(
+            [
+                Route("/", _guarded(pages.home), methods=["GET"]),
+                Route("/setup", _guarded(pages.setup_form), methods=["GET"]),
+                Route("/setup", _guarded(pages.setup_submit), methods=["POST"]),
+                Route("/static/platform.css", pages.style, methods=["GET"]),
+                *self._routes(Operations(parts)),
+            ],
+            redirect_slashes=False,
+        )
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "websocket":
+                await self._refuse_websocket(receive, send)
+            return
+        path = scope["path"]
+        host = b""
+        for name, value in scope["headers"]:
+            if name == b"host":
+                host = value
+                break
+        if not self._hosts.passes(host) and path not in _ANY_HOST:
+            await _response(wrong_host())(scope, receive, send)
+        elif path == CREATE_CALL.path and scope["method"] == "POST":
+            await self._calls(scope, receive, send)
+        else:
+            # Starlette's router raises for paths and methods it does not know; here they are answers like any other.
+            scope["app"] = self
+            try:
+                await self._router(scope, receive, send)
+            except HTTPException as error:
+                await _response(_unrouted(error.status_code, scope))(scope, receive, send)
+
+    async def _refuse_websocket(self, receive: Any, send: Any) -> None:
+        await receive()
+        text = f"This is the HTTP API; Tool RPC sessions are opened at {self._parts.rpc_url}."
+        body = Refused(400, "wrong_port", text, hint="Set TOOL_RPC_URL to that address.").body()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "websocket.http.response.start", "status": 400, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": body})
+
+    # ---- operations
+
+    def _routes(self, operations: Operations) -> list[Route]:
+        routes = []
+        for operation in OPERATIONS:
+            if operation is not CREATE_CALL:
+                endpoint = _guarded(self._endpoint(operation, getattr(operations, operation.name)))
+                routes.append(Route(operation.path, endpoint, methods=[operation.method]))
+        return routes
+
+    def _endpoint(self, operation: Operation[Any, Any], perform: Callable[[ApiRequest], Awaitable[Any]]) -> Endpoint:
+        decoder = msgspec.json.Decoder(operation.request) if operation.request is not None else None
+
+        async def endpoint(request: Request) -> Response:
+            address = request.client.host if request.client else ""
+            caller = None
+            if operation.scope is not Scope.PUBLIC:
+                caller = self._principal(request, address)
+                if operation.scope not in caller.scopes:
+                    raise forbidden(f"These credentials lack the scope {operation.scope.value!r}.")
+            body = None
+            if decoder is not None:
+                content = await read_body(request)
+                if not content and operation.optional_body:
+                    content = b"{}"
+                body = _decoded(decoder, content)
+            query = None
+            if operation.query is not None:
+                query = _converted(dict(request.query_params), operation.query)
+            answer = await perform(ApiRequest(caller, body, query, dict(request.path_params), address))
+            return Response(msgspec.json.encode(answer), operation.status, media_type="application/json")
+
+        return endpoint
+
+    def _principal(self, request: Request, address: str) -> Principal:
+        header = request.headers.get("authorization", "")
+        principal = self._parts.identity.authenticate(header.encode("latin-1")) if header else None
+        if principal is None:
+            if header and not self._parts.identity.count_failure(address):
+                raise too_many_attempts()
+            raise unauthorized(given=bool(header))
+        return principal
+
+
+def _decoded(decoder: msgspec.json.Decoder[Any], content: bytes) -> Any:
+    try:
+        return decoder.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise invalid_request(str(error)) from error
+
+
+def _converted(parameters: dict[str, str], kind: type[msgspec.Struct]) -> Any:
+    try:
+        return msgspec.convert(parameters, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise invalid_request(f"query parameter: {error}") from error
+
+
+def _guarded(endpoint: Endpoint) -> Endpoint:
+    """Every failure becomes the one error document."""
+
+    async def guarded(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except Refused as error:
+            return _response(error)
+        except EdgeError as error:
+            log.warning("request failed path=%s code=%s error=%s", request.url.path, error.code, error)
+            status = 507 if error.code == "disk_full" else 503
+            return _response(Refused(status, error.code, error.message, hint=error.hint))
+        except Exception:
+            number = secrets.token_hex(4)
+            log.exception("request failed path=%s number=%s", request.url.path, number)
+            text = f"The platform failed on this request; its log has the cause under the number {number}."
+            return _response(Refused(500, "internal_error", text, hint="Report it with that part of the log."))
+
+    return guarded
+
+
+def _unrouted(status: int, scope: Any) -> Refused:
+    where = f"{scope['method']} {scope['path']}"
+    if status == 405:
+        return Refused(405, "method_not_allowed", f"{where} does not exist; the path has other methods.")
+    return Refused(404, "unknown_path", f"{where} does not exist.", hint="See /api/v1/openapi.json.")
+
+
+def _response(error: Refused) -> Response:
+    headers = {"Retry-After": "60"} if error.status == 429 else None
+    return Response(error.body(), error.status, media_type="application/json", headers=headers)

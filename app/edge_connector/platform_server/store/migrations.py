@@ -1,0 +1,75 @@
+"""The store's schema as numbered steps. A step that was released is never changed: a new one is added.
+
+Step n leads from version n-1 to n; the version is SQLite's `user_version`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from edge_connector.core.errors import Fatal
+
+_V1 = """
+CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE organizations (
+  id TEXT PRIMARY KEY, name TEXT NOT NULL, active INTEGER NOT NULL DEFAULT 1, created_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE users (
+  id TEXT PRIMARY KEY, organization_id TEXT NOT NULL REFERENCES organizations(id) ON DELETE CASCADE,
+  email TEXT NOT NULL, name TEXT NOT NULL, role TEXT NOT NULL, created_at REAL NOT NULL, UNIQUE (organization_id, email)
+) WITHOUT ROWID;
+CREATE TABLE server_tokens (
+  id TEXT PRIMARY KEY, organization_id TEXT NOT NULL REFERENCES organizations(id) ON DELETE CASCADE,
+  user_id TEXT NOT NULL, name TEXT NOT NULL, digest BLOB NOT NULL UNIQUE, created_at REAL NOT NULL, last_used_at REAL
+) WITHOUT ROWID;
+CREATE TABLE deployments (
+  id TEXT PRIMARY KEY, organization_id TEXT NOT NULL REFERENCES organizations(id) ON DELETE CASCADE,
+  name TEXT NOT NULL, description TEXT NOT NULL, client_type TEXT NOT NULL, runtime_kind TEXT NOT NULL,
+  secret_digest BLOB, user_id TEXT NOT NULL, instance_id TEXT NOT NULL, created_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE connectors (
+  id TEXT PRIMARY KEY, deployment_id TEXT NOT NULL REFERENCES deployments(id) ON DELETE CASCADE,
+  instance_id TEXT NOT NULL, host TEXT NOT NULL, version TEXT NOT NULL, platform TEXT NOT NULL,
+  last_seen_at REAL, offline_reason TEXT NOT NULL, tools BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX connectors_by_deployment ON connectors (deployment_id);
+CREATE TABLE calls (
+  id TEXT PRIMARY KEY, organization_id TEXT NOT NULL, deployment_id TEXT NOT NULL, tool TEXT NOT NULL,
+  started_at REAL NOT NULL, agent TEXT NOT NULL, user TEXT NOT NULL, credential TEXT NOT NULL, attempt INTEGER NOT NULL,
+  outcome TEXT NOT NULL, duration_ms REAL,
+  error_code TEXT NOT NULL, error_message TEXT NOT NULL, error_hint TEXT NOT NULL,
+  error_detail BLOB, result BLOB, idempotency_key TEXT
+);
+CREATE INDEX calls_by_time ON calls (organization_id, started_at, id);
+CREATE UNIQUE INDEX calls_by_key ON calls (organization_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+"""
+
+_V2 = """
+ALTER TABLE calls ADD COLUMN request_digest BLOB;
+ALTER TABLE calls ADD COLUMN late_outcome TEXT;
+CREATE INDEX calls_open ON calls (id) WHERE outcome = '';
+"""
+
+MIGRATIONS: tuple[str, ...] = (_V1, _V2)
+
+
+def migrate(connection: sqlite3.Connection, path: Path) -> int:
+    """Bring the store to the newest version, all steps in one transaction; returns the version it had.
+
+    Raises:
+        Fatal: a newer program made it; it is left as it is.
+    """
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(MIGRATIONS):
+        raise Fatal(
+            "store_too_new",
+            f"The store {path} has version {version}; this program knows versions up to {len(MIGRATIONS)}.",
+            hint="Start the newer edge-connector that made it, or restore an older backup.",
+        )
+    for step in MIGRATIONS[version:]:
+        for statement in step.split(";"):
+            if statement.strip():
+                connection.execute(statement)
+    connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
+    return version

@@ -1,0 +1,188 @@
+"""The rows of the store as structs, and the interface that a store offers; nothing here knows SQL.
+
+Stamps are Unix seconds. Secrets and tokens come as SHA-256 digests: they are 256-bit random, a slow hash adds nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+
+class OrganizationRow(msgspec.Struct, kw_only=True):
+    """A customer: everything else belongs to one."""
+
+    id: str
+    name: str
+    active: bool = True
+    created_at: float = 0.0
+
+
+class UserRow(msgspec.Struct, kw_only=True):
+    """A person in an organization."""
+
+    id: str
+    organization_id: str
+    email: str
+    name: str
+    role: str = "admin"
+    created_at: float = 0.0
+
+
+class ServerTokenRow(msgspec.Struct, kw_only=True):
+    """A token of the HTTP API."""
+
+    id: str
+    organization_id: str
+    user_id: str
+    name: str
+    digest: bytes
+    created_at: float = 0.0
+    last_used_at: float | None = None
+
+
+class DeploymentRow(msgspec.Struct, kw_only=True):
+    """A named runtime target; `secret_digest` is None when only a user's own token may connect it."""
+
+    id: str
+    organization_id: str
+    name: str
+    description: str = ""
+    client_type: str = "SERVER"
+    runtime_kind: str = "edge-device"
+    secret_digest: bytes | None = None
+    user_id: str = ""
+    instance_id: str = ""
+    created_at: float = 0.0
+
+
+class ConnectorRow(msgspec.Struct, kw_only=True):
+    """What was last known of a deployment's connector."""
+
+    id: str
+    deployment_id: str
+    instance_id: str = ""
+    host: str = ""
+    version: str = ""
+    platform: str = ""
+    last_seen_at: float | None = None
+    offline_reason: str = ""
+    tools: bytes = b"[]"
+    """The last registration as a JSON array of tool specifications."""
+
+
+class CallRow(msgspec.Struct, kw_only=True):
+    """A call; `outcome` is empty while it is open."""
+
+    id: str
+    organization_id: str
+    deployment_id: str
+    tool: str
+    started_at: float
+    agent: str = ""
+    user: str = ""
+    credential: str = ""
+    """Name of the server token or user that asked."""
+    attempt: int = 1
+    outcome: str = ""
+    duration_ms: float | None = None
+    error_code: str = ""
+    error_message: str = ""
+    error_hint: str = ""
+    error_detail: bytes | None = None
+    result: bytes | None = None
+    idempotency_key: str | None = None
+    request_digest: bytes | None = None
+    late_outcome: str | None = None
+
+
+class StoredIdentity(msgspec.Struct, kw_only=True):
+    """Everything small, as it is at start."""
+
+    organizations: list[OrganizationRow]
+    users: list[UserRow]
+    server_tokens: list[ServerTokenRow]
+    deployments: list[DeploymentRow]
+    connectors: list[ConnectorRow]
+
+
+class CallFilter(msgspec.Struct, kw_only=True):
+    """Which calls of an organization, the newest first."""
+
+    organization_id: str
+    limit: int = 50
+    before: str = ""
+    tool: str = ""
+    outcome: str = ""
+    deployment_id: str = ""
+
+
+class Store(Protocol):
+    """What the platform needs kept. Coroutines return after the commit; `note_*` are written soon, without waiting.
+
+    All raise `UserError` with `disk_full` or `database_error` when the disk does.
+    """
+
+    async def open(self) -> None:
+        """Create or migrate; refuses a store that a newer version made."""
+        ...
+
+    async def close(self) -> None:
+        """Write what waits and close; idempotent."""
+        ...
+
+    async def load(self) -> StoredIdentity: ...
+
+    async def setting(self, key: str) -> str | None: ...
+
+    async def put_setting(self, key: str, value: str | None) -> None: ...
+
+    async def set_up(self, organization: OrganizationRow, user: UserRow, token: ServerTokenRow) -> bool:
+        """Make all three unless an organization exists; False when one does. Ends the set-up code."""
+        ...
+
+    async def add_server_token(self, token: ServerTokenRow) -> None: ...
+
+    async def remove_server_token(self, token_id: str) -> None: ...
+
+    async def add_deployment(self, deployment: DeploymentRow, connector: ConnectorRow) -> None: ...
+
+    async def set_deployment_secret(self, deployment_id: str, digest: bytes) -> None: ...
+
+    async def remove_deployment(self, deployment_id: str) -> None: ...
+
+    async def add_call(self, call: CallRow) -> None:
+        """Keep a call before it is made, so that its id outlives a crash."""
+        ...
+
+    async def call(self, organization_id: str, call_id: str) -> CallRow | None: ...
+
+    async def call_by_key(self, organization_id: str, key: str) -> CallRow | None: ...
+
+    async def calls(self, which: CallFilter) -> list[CallRow]: ...
+
+    async def interrupt_open_calls(self, code: str, message: str) -> int:
+        """End every open call as interrupted; for the start, when nobody can bring their outcome any more."""
+        ...
+
+    async def prune(self, *, results_before: float, calls_before: float) -> None:
+        """Forget results and idempotency keys, and whole calls, older than these moments."""
+        ...
+
+    def note_calls(self, calls: Sequence[CallRow]) -> None:
+        """Write calls as they are now, open or ended."""
+        ...
+
+    def note_late_outcome(self, call_id: str, deployment_id: str, outcome: str) -> None:
+        """Note what came after a call of this deployment had timed out or been interrupted; others are left alone."""
+        ...
+
+    def note_connectors(self, connectors: Sequence[ConnectorRow]) -> None: ...
+
+    def note_token_use(self, uses: Sequence[tuple[str, float]]) -> None: ...
+
+    async def settle(self) -> None:
+        """Returns when everything noted before is committed."""
+        ...

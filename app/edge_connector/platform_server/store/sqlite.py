@@ -1,0 +1,212 @@
+"""The store in one SQLite file, for one process."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from edge_connector.core.sqlite import SqliteDatabase
+from edge_connector.platform_server.store.migrations import MIGRATIONS, migrate
+from edge_connector.platform_server.store.records import (
+    CallFilter,
+    CallRow,
+    ConnectorRow,
+    DeploymentRow,
+    OrganizationRow,
+    ServerTokenRow,
+    StoredIdentity,
+    UserRow,
+)
+
+log = logging.getLogger(__name__)
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+SETUP_CODE_KEY = "setup_code_sha256"
+
+
+def _columns(row: type[msgspec.Struct]) -> str:
+    return ", ".join(row.__struct_fields__)
+
+
+def _insert(table: str, row: type[msgspec.Struct], *, verb: str = "INSERT") -> str:
+    marks = ", ".join("?" * len(row.__struct_fields__))
+    return f"{verb} INTO {table} ({_columns(row)}) VALUES ({marks})"
+
+
+_INSERT_ORGANIZATION = _insert("organizations", OrganizationRow)
+_INSERT_USER = _insert("users", UserRow)
+_INSERT_TOKEN = _insert("server_tokens", ServerTokenRow)
+_INSERT_DEPLOYMENT = _insert("deployments", DeploymentRow)
+_INSERT_CONNECTOR = _insert("connectors", ConnectorRow)
+_INSERT_CALL = _insert("calls", CallRow)
+# A call is written once open and once ended, or only ended: the later row wins.
+_PUT_CALL = _insert("calls", CallRow, verb="REPLACE")
+_UPDATE_CONNECTOR = (
+    "UPDATE connectors SET instance_id=?, host=?, version=?, platform=?, last_seen_at=?, offline_reason=?, tools=?"
+    " WHERE id=?"
+)
+
+
+class SqliteStore:
+    """`Store` on a file. The columns of a table are the fields of its struct, by name."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._database = SqliteDatabase(path)
+
+    async def open(self) -> None:
+        self._database.open()
+        try:
+            had = await self._database.write(lambda connection: migrate(connection, self._path))
+        except BaseException:
+            await self._database.close()
+            raise
+        if had != len(MIGRATIONS):
+            log.info("store migrated path=%s from_version=%d to_version=%d", self._path, had, len(MIGRATIONS))
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    async def load(self) -> StoredIdentity:
+        def read(connection: sqlite3.Connection) -> StoredIdentity:
+            return StoredIdentity(
+                organizations=_all(connection, "organizations", OrganizationRow),
+                users=_all(connection, "users", UserRow),
+                server_tokens=_all(connection, "server_tokens", ServerTokenRow),
+                deployments=_all(connection, "deployments", DeploymentRow),
+                connectors=_all(connection, "connectors", ConnectorRow),
+            )
+
+        return await self._database.read(read)
+
+    async def setting(self, key: str) -> str | None:
+        row = await self._database.read(
+            lambda connection: connection.execute("SELECT value FROM settings WHERE key=?", (key,)).fetchone()
+        )
+        return row[0] if row else None
+
+    async def put_setting(self, key: str, value: str | None) -> None:
+        if value is None:
+            await self._change("DELETE FROM settings WHERE key=?", (key,))
+        else:
+            await self._change("REPLACE INTO settings (key, value) VALUES (?, ?)", (key, value))
+
+    async def set_up(self, organization: OrganizationRow, user: UserRow, token: ServerTokenRow) -> bool:
+        def write(connection: sqlite3.Connection) -> bool:
+            if connection.execute("SELECT 1 FROM organizations LIMIT 1").fetchone():
+                return False
+            connection.execute(_INSERT_ORGANIZATION, msgspec.structs.astuple(organization))
+            connection.execute(_INSERT_USER, msgspec.structs.astuple(user))
+            connection.execute(_INSERT_TOKEN, msgspec.structs.astuple(token))
+            connection.execute("DELETE FROM settings WHERE key=?", (SETUP_CODE_KEY,))
+            return True
+
+        return await self._database.write(write)
+
+    async def add_server_token(self, token: ServerTokenRow) -> None:
+        await self._change(_INSERT_TOKEN, msgspec.structs.astuple(token))
+
+    async def remove_server_token(self, token_id: str) -> None:
+        await self._change("DELETE FROM server_tokens WHERE id=?", (token_id,))
+
+    async def add_deployment(self, deployment: DeploymentRow, connector: ConnectorRow) -> None:
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(_INSERT_DEPLOYMENT, msgspec.structs.astuple(deployment))
+            connection.execute(_INSERT_CONNECTOR, msgspec.structs.astuple(connector))
+
+        await self._database.write(write)
+
+    async def set_deployment_secret(self, deployment_id: str, digest: bytes) -> None:
+        await self._change("UPDATE deployments SET secret_digest=? WHERE id=?", (digest, deployment_id))
+
+    async def remove_deployment(self, deployment_id: str) -> None:
+        await self._change("DELETE FROM deployments WHERE id=?", (deployment_id,))
+
+    async def add_call(self, call: CallRow) -> None:
+        await self._change(_INSERT_CALL, msgspec.structs.astuple(call))
+
+    async def call(self, organization_id: str, call_id: str) -> CallRow | None:
+        return await self._one_call("organization_id=? AND id=?", (organization_id, call_id))
+
+    async def call_by_key(self, organization_id: str, key: str) -> CallRow | None:
+        return await self._one_call("organization_id=? AND idempotency_key=?", (organization_id, key))
+
+    async def _one_call(self, where: str, parameters: tuple[str, ...]) -> CallRow | None:
+        sql = f"SELECT {_columns(CallRow)} FROM calls WHERE {where}"
+        row = await self._database.read(lambda connection: connection.execute(sql, parameters).fetchone())
+        return CallRow(**dict(zip(CallRow.__struct_fields__, row, strict=True))) if row else None
+
+    async def calls(self, which: CallFilter) -> list[CallRow]:
+        where, parameters = ["organization_id=?"], [which.organization_id]
+        wanted = {"tool": which.tool, "outcome": which.outcome, "deployment_id": which.deployment_id}
+        for column, value in wanted.items():
+            if value:
+                where.append(f"{column}=?")
+                # While a call is open its outcome is empty; the API calls that `open`.
+                parameters.append("" if column == "outcome" and value == "open" else value)
+        if which.before:
+            where.append("(started_at, id) < (SELECT started_at, id FROM calls WHERE id=? AND organization_id=?)")
+            parameters += [which.before, which.organization_id]
+        # Results may be megabytes: a list goes without them.
+        columns = _columns(CallRow).replace("result, ", "NULL, ")
+        sql = f"SELECT {columns} FROM calls WHERE {' AND '.join(where)} ORDER BY started_at DESC, id DESC LIMIT ?"
+        rows = await self._database.read(
+            lambda connection: connection.execute(sql, (*parameters, which.limit)).fetchall()
+        )
+        return [CallRow(**dict(zip(CallRow.__struct_fields__, row, strict=True))) for row in rows]
+
+    async def interrupt_open_calls(self, code: str, message: str) -> int:
+        sql = "UPDATE calls SET outcome='interrupted', error_code=?, error_message=? WHERE outcome=''"
+        return await self._change(sql, (code, message))
+
+    async def prune(self, *, results_before: float, calls_before: float) -> None:
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE calls SET result=NULL, error_detail=NULL, idempotency_key=NULL, request_digest=NULL"
+                " WHERE started_at < ? AND outcome <> '' AND (result IS NOT NULL OR idempotency_key IS NOT NULL)",
+                (results_before,),
+            )
+            connection.execute("DELETE FROM calls WHERE started_at < ? AND outcome <> ''", (calls_before,))
+
+        await self._database.write(write)
+
+    def note_calls(self, calls: Sequence[CallRow]) -> None:
+        self._database.append_many(_PUT_CALL, [msgspec.structs.astuple(call) for call in calls])
+
+    def note_late_outcome(self, call_id: str, deployment_id: str, outcome: str) -> None:
+        # A repeated report of an outcome that arrived in time changes nothing either.
+        sql = (
+            "UPDATE calls SET late_outcome=? WHERE id=? AND deployment_id=? AND late_outcome IS NULL"
+            " AND outcome IN ('interrupted', 'timed_out')"
+        )
+        self._database.append(sql, (outcome, call_id, deployment_id))
+
+    def note_connectors(self, connectors: Sequence[ConnectorRow]) -> None:
+        rows = [
+            (c.instance_id, c.host, c.version, c.platform, c.last_seen_at, c.offline_reason, c.tools, c.id)
+            for c in connectors
+        ]
+        self._database.append_many(_UPDATE_CONNECTOR, rows)
+
+    def note_token_use(self, uses: Sequence[tuple[str, float]]) -> None:
+        rows = [(at, token_id) for token_id, at in uses]
+        self._database.append_many("UPDATE server_tokens SET last_used_at=? WHERE id=?", rows)
+
+    async def settle(self) -> None:
+        await self._database.settle()
+
+    async def _change(self, sql: str, parameters: Sequence[Any]) -> int:
+        return await self._database.write(lambda connection: connection.execute(sql, parameters).rowcount)
+
+
+def _all(connection: sqlite3.Connection, table: str, row: type[R]) -> list[R]:
+    found = connection.execute(f"SELECT {_columns(row)} FROM {table}").fetchall()
+    return [
+        msgspec.convert(dict(zip(row.__struct_fields__, values, strict=True)), row, strict=False) for values in found
+    ]

@@ -1,0 +1,179 @@
+"""One WebSocket of the platform: frames, heartbeats and its end. What a message means is a `Peer`'s business.
+
+The coroutine of the ASGI server is the writer, a task of its own reads. Everything that is sent within one turn of the
+loop leaves together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from edge_connector.core.tasks import TaskOwner
+from edge_connector.wire import messages as m
+from edge_connector.wire.close_codes import CloseCode
+from edge_connector.wire.codec import ProtocolError
+from edge_connector.wire.session import PlatformSession
+
+log = logging.getLogger(__name__)
+
+CLOSE_TIMEOUT_S = 3.0
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+
+class Peer(Protocol):
+    """Who is behind a connection after its hello."""
+
+    def handle(self, message: m.Message) -> None:
+        """One message, in order; must not block."""
+        ...
+
+    def before_flush(self) -> None:
+        """The last chance to add messages to what is about to be sent."""
+        ...
+
+    def closed(self, reason: str) -> None:
+        """The connection has ended; called once."""
+        ...
+
+
+class Connection:
+    """An accepted WebSocket with its session."""
+
+    def __init__(self, receive: Receive, send: Send, *, address: str, tasks: TaskOwner) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.address = address
+        self.session = PlatformSession(now=self._loop.time())
+        self.last_received = self._loop.time()
+        self.queued_bytes = 0
+        self.peer: Peer | None = None
+        self._receive = receive
+        self._send = send
+        self._tasks = tasks
+        self._wake = asyncio.Event()
+        self._limit: asyncio.Timeout | None = None
+        self._close: tuple[int, str] | None = None
+        self._gone: str | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def run(self, on_hello: Callable[[Connection, m.Hello], Awaitable[Peer]]) -> None:
+        """Returns when the connection has ended.
+
+        Args:
+            on_hello: decides about the peer; raises `ProtocolError` to refuse it.
+        """
+        reader = self._tasks.spawn(self._read(on_hello), name="reader")
+        self._arm()
+        try:
+            async with asyncio.timeout(None) as self._limit:
+                await self._write()
+        except TimeoutError:
+            log.info("peer did not take the close frame address=%s", self.address)
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            self.session.close()
+            reader.cancel()
+            if self.peer is not None:
+                self.peer.closed(self._end_reason())
+
+    def _end_reason(self) -> str:
+        if self._close is not None:
+            return self._close[1]
+        return self._gone or "connection lost"
+
+    # ---- out
+
+    def send(self, message: m.Message) -> None:
+        """Queue a message for the end of this turn of the loop; nothing happens once the connection is closing."""
+        if self._close is None and self._gone is None:
+            self.session.send(message)
+            self._wake.set()
+
+    def wake(self) -> None:
+        """Something may have to be sent."""
+        self._wake.set()
+
+    def request_close(self, code: int, reason: str) -> None:
+        """Send what is queued, then a close frame; idempotent, the first reason counts."""
+        if self._close is None and self._gone is None:
+            self._close = (int(code), reason.encode()[:120].decode(errors="ignore"))
+            self._wake.set()
+            if self._limit is not None:
+                # A peer that does not read would hold the writer for ever.
+                self._limit.reschedule(self._loop.time() + CLOSE_TIMEOUT_S)
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the end has begun."""
+        return self._close is not None or self._gone is not None
+
+    async def _write(self) -> None:
+        session, send, wake = self.session, self._send, self._wake
+        while True:
+            await wake.wait()
+            wake.clear()
+            if self._gone is not None:
+                return
+            if self.peer is not None:
+                self.peer.before_flush()
+            frames = session.frames_to_send()
+            for frame in frames:
+                await send({"type": "websocket.send", "text": frame.decode()})
+            self.queued_bytes = 0
+            if self._close is not None:
+                code, reason = self._close
+                await send({"type": "websocket.close", "code": code, "reason": reason})
+                return
+
+    # ---- in
+
+    async def _read(self, on_hello: Callable[[Connection, m.Hello], Awaitable[Peer]]) -> None:
+        receive, session, clock = self._receive, self.session, self._loop.time
+        try:
+            while self._close is None:
+                event = await receive()
+                if event["type"] != "websocket.receive":
+                    code, reason = event.get("code", 1005), event.get("reason") or ""
+                    self._gone = reason or ("connection lost" if code in (1005, 1006) else f"closed with {code}")
+                    return
+                frame = event.get("text")
+                self.last_received = now = clock()
+                for message in session.receive(event["bytes"] if frame is None else frame, now=now):
+                    if self.peer is not None:
+                        self.peer.handle(message)
+                    elif isinstance(message, m.Hello):
+                        self.peer = await on_hello(self, message)
+                if session.has_output:
+                    self._wake.set()
+        except ProtocolError as error:
+            log.info("connection refused address=%s code=%d reason=%s", self.address, error.code, error.reason)
+            self.request_close(error.code, error.reason)
+        except Exception:
+            log.exception("connection failed address=%s", self.address)
+            self.request_close(CloseCode.INTERNAL, "the platform failed; its log has the cause")
+        finally:
+            self._wake.set()
+
+    # ---- time
+
+    def _arm(self) -> None:
+        self._timer = self._loop.call_at(self.session.next_wakeup(), self._tick)
+
+    def _tick(self) -> None:
+        try:
+            if self.session.tick(now=self._loop.time()):
+                self._wake.set()
+        except ProtocolError as error:
+            log.info("connection ended address=%s code=%d reason=%s", self.address, error.code, error.reason)
+            self.request_close(error.code, error.reason)
+            return
+        self._arm()
+
+    def last_received_wall(self) -> float:
+        """Unix seconds of the last frame."""
+        return time.time() - (self._loop.time() - self.last_received)

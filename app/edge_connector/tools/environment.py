@@ -1,0 +1,40 @@
+"""What a worker is started with: the command line, and an environment without the connector's secrets."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+
+_PASSED = (
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR", "TEMP", "TMP", "VIRTUAL_ENV",
+    "PYTHONPATH", "PYTHONHOME", "PYTHONUTF8", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
+    "SYSTEMROOT", "COMSPEC", "PATHEXT", "ODBCINI", "ODBCSYSINI", "TNS_ADMIN", "NO_PROXY", "no_proxy",
+)  # fmt: skip
+"""Names without which ordinary programs do not run or run in the wrong language; none carries a secret."""
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+
+
+def scrubbed_environment(environment: Mapping[str, str], allow: Iterable[str] = ()) -> dict[str, str]:
+    """The part of `environment` that tools may see.
+
+    Args:
+        environment: usually `os.environ`.
+        allow: further names an operator passes to the tools; a trailing `*` matches any ending.
+    """
+    patterns = (*_PASSED, *allow)
+    passed = {
+        name: value for name, value in environment.items() if any(fnmatchcase(name, pattern) for pattern in patterns)
+    }
+    for name in _PROXIES:  # a proxy with a password in its address is a secret
+        if name in environment and "@" not in environment[name]:
+            passed[name] = environment[name]
+    return passed
+
+
+def worker_command() -> list[str]:
+    """How this program starts itself as a tool worker, without the two file descriptors that follow."""
+    if getattr(sys, "frozen", False):
+        return [sys.executable, "tool-worker"]
+    # -P keeps the working directory out of sys.path: a tool's folder must not shadow the standard library.
+    return [sys.executable, "-P", "-m", "edge_connector.tools.worker"]
