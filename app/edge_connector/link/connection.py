@@ -122,8 +122,8 @@ class LinkConnection:
             try:
                 messages = self._session.receive(frame, now=self._clock.monotonic())
             except ProtocolError as error:
-                await self._give_up(error)
-                raise self._down(error) from error
+                await self._transport.close(error.code, error.reason)
+                raise down_from_code(error.code, error.reason, by_us=True) from error
             for message in messages:
                 self._dispatch(message)
             if self._session.has_output:
@@ -171,24 +171,11 @@ class LinkConnection:
             try:
                 beat = self._session.tick(now=self._clock.monotonic())
             except ProtocolError as error:
-                await self._give_up(error)
-                raise self._down(error) from error
+                await self._transport.close(error.code, error.reason)
+                raise down_from_code(error.code, error.reason, by_us=True) from error
             if beat:
                 self._session.send(self._handler.status())
                 self._wake.set()
-
-    async def _give_up(self, error: ProtocolError) -> None:
-        """Tell the peer why, unless it is the peer's silence that ends the session."""
-        if error.code is CloseCode.SILENT:
-            self._transport.abort()
-        else:
-            await self._transport.close(error.code, error.reason)
-
-    def _down(self, error: ProtocolError) -> LinkDown:
-        down = down_from_code(error.code, error.reason)
-        if error.code is CloseCode.SILENT:
-            down.problem = "platform_silent"
-        return down
 
 
 def _leaves(group: BaseExceptionGroup[LinkDown]) -> list[LinkDown]:

@@ -185,9 +185,11 @@ _PROBLEM_BY_CODE: dict[int, str] = {
 }
 
 
-def down_from_code(code: int, reason: str) -> LinkDown:
-    """What a close with `code` means to the supervisor."""
+def down_from_code(code: int, reason: str, *, by_us: bool = False) -> LinkDown:
+    """What a close with `code`, by the platform or by this side, means to the supervisor."""
     problem = _PROBLEM_BY_CODE.get(code, "disconnected")
+    if by_us and code == CloseCode.SILENT:
+        problem = "platform_silent"
     meaning = MEANING.get(code, "")
     detail = reason or meaning or f"close code {code}"
     return LinkDown(problem, detail, retry=retry_after_close(code), code=code)
@@ -197,6 +199,6 @@ def _from_close(error: wse.ConnectionClosed) -> LinkDown:
     if error.rcvd is not None:
         return down_from_code(error.rcvd.code, error.rcvd.reason)
     if error.sent is not None:
-        return down_from_code(error.sent.code, error.sent.reason)
+        return down_from_code(error.sent.code, error.sent.reason, by_us=True)
     cause = error.__cause__
     return LinkDown("disconnected", _os_reason(cause) if isinstance(cause, OSError) else "the connection was cut")

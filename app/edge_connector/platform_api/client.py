@@ -8,6 +8,7 @@ It does not retry and does not know where tokens come from.
 
 from __future__ import annotations
 
+import io
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +30,7 @@ Res = TypeVar("Res")
 
 TokenProvider = Callable[[], Awaitable[str | None]]
 MAX_REPLY_BYTES = 64 * 1024 * 1024
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class PlatformClient:
@@ -99,7 +101,8 @@ class PlatformClient:
         headers = await self._headers(operation, idempotency_key)
         data = None
         if body is not None:
-            data = msgspec.json.encode(body)
+            # A file object is sent in pieces; a large block of bytes would hold the loop.
+            data = io.BytesIO(msgspec.json.encode(body))
             headers["Content-Type"] = "application/json"
         parameters = _query_parameters(query)
         status, content = await self._exchange(operation.method, url, data, headers, parameters, timeout_s)
@@ -124,7 +127,7 @@ class PlatformClient:
         self,
         method: str,
         url: str,
-        data: bytes | None,
+        data: io.BytesIO | None,
         headers: dict[str, str],
         parameters: dict[str, str],
         timeout_s: float | None,
@@ -135,7 +138,8 @@ class PlatformClient:
             self._session = aiohttp.ClientSession(
                 # Results may be as large as a frame; a redirect would carry the token to another host.
                 connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl if self._ssl is not None else True),
-                trust_env=True,
+                # A proxy for the world outside cannot reach this machine's loopback.
+                trust_env=urlsplit(self.base_url).hostname not in _LOOPBACK,
             )
         limit = aiohttp.ClientTimeout(total=timeout_s if timeout_s is not None else self._timeout_s)
         try:
@@ -184,8 +188,12 @@ class PlatformClient:
 
 
 def _checked_url(base_url: str) -> str:
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(base_url)
+        is_web = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_web = False
+    if not is_web:
         raise UserError(
             "bad_platform_url",
             f"PLATFORM_API_URL {base_url!r} is no http:// or https:// address.",

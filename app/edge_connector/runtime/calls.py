@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 MAX_HELD = 10_000
 NO_DETAIL = Raw(b"null")
 MAX_HELD_BYTES = 64 * 1024 * 1024
+MAX_RECENT = 1_000
+MAX_RECENT_BYTES = 16 * 1024 * 1024
 
 
 class Executor(Protocol):
@@ -46,6 +48,8 @@ class CallDesk:
         self._running: set[str] = set()
         self._held: dict[str, m.Result | m.Failure] = {}
         self._held_bytes = 0
+        self._recent: dict[str, m.Result | m.Failure] = {}
+        self._recent_bytes = 0
         self._probe_calls: dict[str, str] = {}
         self._local: dict[str, asyncio.Future[CallOutcome]] = {}
         self.on_probe_done: Callable[[str, bool], None] = lambda nonce, tools_proven: None
@@ -73,7 +77,7 @@ class CallDesk:
 
     def on_call(self, call: m.Call) -> None:
         """Run a call, unless it is here already."""
-        if (stored := self._held.get(call.id)) is not None:
+        if (stored := self._held.get(call.id) or self._recent.get(call.id)) is not None:
             self._send(stored)
             return
         if call.id in self._running:
@@ -112,6 +116,7 @@ class CallDesk:
             if outcome is None:
                 continue
             self._held_bytes -= _size(outcome)
+            self._remember(outcome)
             if (nonce := self._probe_calls.pop(call_id, None)) is not None:
                 self.on_probe_done(nonce, isinstance(outcome, m.Result))
 
@@ -171,6 +176,14 @@ class CallDesk:
             self._probe_calls.pop(oldest, None)
             self.dropped += 1
             log.warning("outcome given up, too many wait for the platform call=%s dropped=%d", oldest, self.dropped)
+
+    def _remember(self, outcome: m.Result | m.Failure) -> None:
+        """Keep a confirmed outcome for a while: a call that is sent twice must not run twice."""
+        self._recent[outcome.id] = outcome
+        self._recent_bytes += _size(outcome)
+        while len(self._recent) > MAX_RECENT or self._recent_bytes > MAX_RECENT_BYTES:
+            oldest = self._recent.pop(next(iter(self._recent)))
+            self._recent_bytes -= _size(oldest)
 
 
 def _to_message(outcome: CallOutcome) -> m.Result | m.Failure:

@@ -166,7 +166,7 @@ class ExecutorConfig:
     implementations: Path | None
     scratch_root: Path
     concurrency: int = 8
-    queue: int = 64
+    queue: int = 256
     default_timeout_s: float = 60.0
     cancel_grace_s: float = 2.0
     worker_memory_bytes: int = 1 * GIB

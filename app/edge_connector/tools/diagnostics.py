@@ -94,7 +94,7 @@ def diagnostics(platform_url: str, log_file: str) -> list[Callable[..., Any]]:
 
 
 @tool(repeat="read", risk="read")
-async def echo(message: Any = "") -> dict[str, Any]:
+async def echo(message: Any) -> dict[str, Any]:
     """Return the message unchanged: proves that calls reach this machine's tools and come back."""
     return {"message": message}
 

@@ -218,7 +218,7 @@ class WorkerProcess:
             self._events.worker_said(self, frame)
         elif isinstance(frame, frames.Loading):
             self.loading = frame.module
-        else:
+        elif not self.killed:  # its start took too long: the kill is on its way
             self.ready = True
             self.loading = ""
             self._events.worker_ready(self, frame)

@@ -72,7 +72,7 @@ class SyncServer:
     def serve(self, tools: dict[str, BoundTool], splitter: frames.FrameSplitter) -> None:
         """Until `Stop` or the end of the line."""
         signal.signal(signal.SIGUSR1, self._on_interrupt)
-        while not self._stopping:
+        while True:
             chunk = self._data.recv(262144)
             if not chunk:
                 return

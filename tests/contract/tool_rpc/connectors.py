@@ -82,7 +82,10 @@ async def process(command: list[str], *, folder: Path, environment: dict[str, st
     try:
         yield running
     finally:
-        await running.kill()
+        try:
+            await running.stop()
+        finally:
+            await running.kill()
 
 
 def start_peer(url: str, deployment: str, secret: str, folder: Path) -> AbstractAsyncContextManager[Running]:

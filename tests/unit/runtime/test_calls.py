@@ -102,6 +102,10 @@ def test_a_call_that_comes_again_never_runs_twice(desk: CallDesk, link: Link, ex
     desk.on_call(m.Call(id="1", tool="t"))
     assert len(executor.submitted) == 1
     assert [type(message) for message in link.sent] == [m.Accepted, m.Result, m.Result]
+    desk.on_receipt(m.Receipt(ids=["1"]))
+    desk.on_call(m.Call(id="1", tool="t"))
+    assert len(executor.submitted) == 1
+    assert len(link.sent) == 4
 
 
 @pytest.mark.parametrize("kind", [kind for kind in OutcomeKind if kind is not OutcomeKind.SUCCEEDED])

@@ -64,7 +64,10 @@ class Bench:
         return call_id
 
     async def outcome(self, call_id: str, deadline_s: float = 20.0) -> CallOutcome:
-        return await eventually(lambda: self.sink.of(call_id), what=f"outcome of {call_id}", deadline_s=deadline_s)
+        outcome: CallOutcome = await eventually(
+            lambda: self.sink.of(call_id), what=f"outcome of {call_id}", deadline_s=deadline_s
+        )
+        return outcome
 
     async def call(self, tool: str, **arguments: Any) -> CallOutcome:
         return await self.outcome(self.submit(tool, **arguments))
@@ -77,7 +80,8 @@ class Bench:
     async def running(self, name: str) -> str:
         """The text of the file `name` in the test's folder, once a tool has written it."""
         path = self.folder / name
-        return await eventually(lambda: path.exists() and path.read_text(), what=f"{name} written by a tool")
+        text: str = await eventually(lambda: path.exists() and path.read_text(), what=f"{name} written by a tool")
+        return text
 
     def write(self, name: str, source: str) -> Path:
         path = self.folder / "impl" / "tools" / name

@@ -99,11 +99,11 @@ def spawns(count: int) -> None:
 
 @tool
 def closes_everything() -> None:
-    os.closerange(3, 100)
+    os.closerange(3, 1000)
 
 @tool
 def scribbles() -> None:
-    for fd in range(3, 20):
+    for fd in range(3, 200):
         try:
             os.write(fd, b"\\xff" * 64)
         except OSError:

@@ -1,0 +1,44 @@
+-- A store as version 1 wrote it: one organization with a deployment, an ended call and an open one.
+CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE organizations (
+  id TEXT PRIMARY KEY, name TEXT NOT NULL, active INTEGER NOT NULL DEFAULT 1, created_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE users (
+  id TEXT PRIMARY KEY, organization_id TEXT NOT NULL REFERENCES organizations(id) ON DELETE CASCADE,
+  email TEXT NOT NULL, name TEXT NOT NULL, role TEXT NOT NULL, created_at REAL NOT NULL, UNIQUE (organization_id, email)
+) WITHOUT ROWID;
+CREATE TABLE server_tokens (
+  id TEXT PRIMARY KEY, organization_id TEXT NOT NULL REFERENCES organizations(id) ON DELETE CASCADE,
+  user_id TEXT NOT NULL, name TEXT NOT NULL, digest BLOB NOT NULL UNIQUE, created_at REAL NOT NULL, last_used_at REAL
+) WITHOUT ROWID;
+CREATE TABLE deployments (
+  id TEXT PRIMARY KEY, organization_id TEXT NOT NULL REFERENCES organizations(id) ON DELETE CASCADE,
+  name TEXT NOT NULL, description TEXT NOT NULL, client_type TEXT NOT NULL, runtime_kind TEXT NOT NULL,
+  secret_digest BLOB, user_id TEXT NOT NULL, instance_id TEXT NOT NULL, created_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE connectors (
+  id TEXT PRIMARY KEY, deployment_id TEXT NOT NULL REFERENCES deployments(id) ON DELETE CASCADE,
+  instance_id TEXT NOT NULL, host TEXT NOT NULL, version TEXT NOT NULL, platform TEXT NOT NULL,
+  last_seen_at REAL, offline_reason TEXT NOT NULL, tools BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX connectors_by_deployment ON connectors (deployment_id);
+CREATE TABLE calls (
+  id TEXT PRIMARY KEY, organization_id TEXT NOT NULL, deployment_id TEXT NOT NULL, tool TEXT NOT NULL,
+  started_at REAL NOT NULL, agent TEXT NOT NULL, user TEXT NOT NULL, credential TEXT NOT NULL, attempt INTEGER NOT NULL,
+  outcome TEXT NOT NULL, duration_ms REAL,
+  error_code TEXT NOT NULL, error_message TEXT NOT NULL, error_hint TEXT NOT NULL,
+  error_detail BLOB, result BLOB, idempotency_key TEXT
+);
+CREATE INDEX calls_by_time ON calls (organization_id, started_at, id);
+CREATE UNIQUE INDEX calls_by_key ON calls (organization_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+INSERT INTO organizations VALUES ('org_1', 'Acme', 1, 1700000000.0);
+INSERT INTO users VALUES ('usr_1', 'org_1', 'ada@acme.test', 'Ada', 'admin', 1700000000.0);
+INSERT INTO server_tokens VALUES ('tok_1', 'org_1', 'usr_1', 'first token', x'01', 1700000000.0, NULL);
+INSERT INTO deployments VALUES ('dep_1', 'org_1', 'edge', '', 'SERVER', 'edge-device', x'02', '', '', 1700000000.0);
+INSERT INTO connectors VALUES
+  ('con_1', 'dep_1', 'i', 'box', '1', 'linux', 1700000100.0, 'connection lost', CAST('[{"name":"echo"}]' AS BLOB));
+INSERT INTO calls VALUES
+  ('call_1', 'org_1', 'dep_1', 'echo', 1700000050.0, '', '', 'first token', 1, 'succeeded', 1.5, '', '', '', NULL,
+   CAST('{"a":1}' AS BLOB), 'key-1'),
+  ('call_2', 'org_1', 'dep_1', 'echo', 1700000060.0, '', '', 'first token', 1, '', NULL, '', '', '', NULL, NULL, NULL);
+PRAGMA user_version=1;

@@ -1,0 +1,149 @@
+"""The SQLite store: rows come back as they were put in; call history is filtered, paged, pruned."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from edge_connector.platform_server.store.records import (
+    CallFilter,
+    CallRow,
+    ConnectorRow,
+    DeploymentRow,
+    OrganizationRow,
+    ServerTokenRow,
+    Store,
+    UserRow,
+)
+from edge_connector.platform_server.store.sqlite import SETUP_CODE_KEY, SqliteStore
+
+ORGANIZATION = OrganizationRow(id="org_1", name="Acme", created_at=1.5)
+USER = UserRow(id="usr_1", organization_id="org_1", email="a@b", name="Ada", created_at=2.0)
+TOKEN = ServerTokenRow(id="tok_1", organization_id="org_1", user_id="usr_1", name="t", digest=b"\x01" * 32)
+DEPLOYMENT = DeploymentRow(id="dep_1", organization_id="org_1", name="edge", secret_digest=b"\x02" * 32)
+CONNECTOR = ConnectorRow(id="con_1", deployment_id="dep_1")
+
+
+def call(number: int, **fields: Any) -> CallRow:
+    known: dict[str, Any] = {
+        "id": f"call_{number}",
+        "organization_id": "org_1",
+        "deployment_id": "dep_1",
+        "tool": "echo",
+        "started_at": float(number),
+        "outcome": "succeeded",
+    }
+    return CallRow(**(known | fields))
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    made = SqliteStore(tmp_path / "store.db")
+    await made.open()
+    await made.put_setting(SETUP_CODE_KEY, "00")
+    assert await made.set_up(ORGANIZATION, USER, TOKEN)
+    await made.add_deployment(DEPLOYMENT, CONNECTOR)
+    yield made
+    await made.close()
+
+
+async def ids(store: Store, **which: Any) -> list[str]:
+    return [row.id for row in await store.calls(CallFilter(organization_id="org_1", **which))]
+
+
+async def test_identity_comes_back_as_it_was_put_in(store: Store) -> None:
+    stored = await store.load()
+    assert stored.organizations == [ORGANIZATION]
+    assert stored.users == [USER]
+    assert stored.server_tokens == [TOKEN]
+    assert stored.deployments == [DEPLOYMENT]
+    assert stored.connectors == [CONNECTOR]
+    assert await store.setting(SETUP_CODE_KEY) is None
+
+
+async def test_set_up_happens_once(store: Store) -> None:
+    other = msgspec.structs.replace(ORGANIZATION, id="org_2")
+    assert not await store.set_up(other, USER, TOKEN)
+    assert len((await store.load()).organizations) == 1
+
+
+async def test_changes_and_removals(store: Store) -> None:
+    await store.set_deployment_secret("dep_1", b"\x03" * 32)
+    seen = msgspec.structs.replace(
+        CONNECTOR, host="box", last_seen_at=9.5, offline_reason="asleep", tools=b'[{"name":"x"}]'
+    )
+    store.note_connectors([seen])
+    store.note_token_use([("tok_1", 7.0)])
+    await store.settle()
+    stored = await store.load()
+    assert stored.deployments[0].secret_digest == b"\x03" * 32
+    assert stored.connectors == [seen]
+    assert stored.server_tokens[0].last_used_at == 7.0
+    await store.remove_server_token("tok_1")
+    await store.remove_deployment("dep_1")
+    stored = await store.load()
+    assert (stored.server_tokens, stored.deployments, stored.connectors) == ([], [], [])
+
+
+async def test_a_call_is_written_open_and_then_ended(store: Store) -> None:
+    await store.add_call(call(1, outcome="", idempotency_key="k", request_digest=b"d"))
+    assert (await ids(store, outcome="open")) == ["call_1"]
+    ended = call(1, result=b"[1]", idempotency_key="k", request_digest=b"d", duration_ms=2.5)
+    store.note_calls([ended, call(2, outcome="failed", error_code="c", error_detail=b"{}")])
+    await store.settle()
+    assert await store.call("org_1", "call_1") == ended
+    assert await store.call_by_key("org_1", "k") == ended
+    assert await store.call("org_2", "call_1") is None
+    assert await store.call_by_key("org_2", "k") is None
+    assert [row.result for row in await store.calls(CallFilter(organization_id="org_1"))] == [None, None]
+
+
+async def test_calls_are_filtered_and_paged(store: Store) -> None:
+    store.note_calls(
+        [call(n, tool="a" if n % 2 else "b", outcome="failed" if n > 4 else "succeeded") for n in range(8)]
+    )
+    store.note_calls([call(9, organization_id="org_2")])
+    await store.settle()
+    assert await ids(store, limit=3) == ["call_7", "call_6", "call_5"]
+    assert await ids(store, limit=3, before="call_5") == ["call_4", "call_3", "call_2"]
+    assert await ids(store, tool="b", outcome="failed") == ["call_6"]
+    assert await ids(store, deployment_id="dep_2") == []
+    assert await ids(store, before="call_9") == []
+
+
+async def test_late_outcomes_touch_only_calls_that_ended_without_one(store: Store) -> None:
+    store.note_calls([call(1), call(2, outcome="interrupted"), call(3, outcome="timed_out")])
+    for number in (1, 2):
+        store.note_late_outcome(f"call_{number}", "dep_1", "failed")
+    store.note_late_outcome("call_2", "dep_1", "succeeded")
+    store.note_late_outcome("call_3", "dep_other", "succeeded")
+    await store.settle()
+    rows = {row.id: row.late_outcome for row in await store.calls(CallFilter(organization_id="org_1"))}
+    assert rows == {"call_1": None, "call_2": "failed", "call_3": None}
+
+
+async def test_open_calls_are_interrupted_at_start(store: Store) -> None:
+    await store.add_call(call(1, outcome=""))
+    await store.add_call(call(2))
+    assert await store.interrupt_open_calls("outcome_unknown", "unknown") == 1
+    row = await store.call("org_1", "call_1")
+    assert row is not None
+    assert (row.outcome, row.error_code) == ("interrupted", "outcome_unknown")
+
+
+async def test_pruning_forgets_results_first_and_calls_later(store: Store) -> None:
+    await store.add_call(call(1, result=b"1"))
+    await store.add_call(call(20, result=b"1", idempotency_key="k"))
+    await store.add_call(call(30, result=b"1"))
+    await store.add_call(call(2, outcome=""))
+    await store.prune(results_before=25.0, calls_before=10.0)
+    assert await ids(store) == ["call_30", "call_20", "call_2"]
+    assert await store.call_by_key("org_1", "k") is None
+    kept, cut = await store.call("org_1", "call_30"), await store.call("org_1", "call_20")
+    assert kept is not None
+    assert cut is not None
+    assert (kept.result, cut.result) == (b"1", None)
