@@ -196,9 +196,10 @@ def down_from_code(code: int, reason: str, *, by_us: bool = False) -> LinkDown:
 
 
 def _from_close(error: wse.ConnectionClosed) -> LinkDown:
+    # Whoever closes first has a reason; the other side only echoes its code.
+    if error.sent is not None and not error.rcvd_then_sent:
+        return down_from_code(error.sent.code, error.sent.reason, by_us=True)
     if error.rcvd is not None:
         return down_from_code(error.rcvd.code, error.rcvd.reason)
-    if error.sent is not None:
-        return down_from_code(error.sent.code, error.sent.reason, by_us=True)
     cause = error.__cause__
     return LinkDown("disconnected", _os_reason(cause) if isinstance(cause, OSError) else "the connection was cut")

@@ -216,9 +216,11 @@ class WorkerProcess:
             self._events.worker_replied(self, frame)
         elif isinstance(frame, frames.Progress | frames.LogLine):
             self._events.worker_said(self, frame)
+        elif self.killed:
+            pass  # its start took too long; what it still says must not change whose fault that was
         elif isinstance(frame, frames.Loading):
             self.loading = frame.module
-        elif not self.killed:  # its start took too long: the kill is on its way
+        else:
             self.ready = True
             self.loading = ""
             self._events.worker_ready(self, frame)

@@ -64,9 +64,9 @@ class Bench:
         return call_id
 
     async def outcome(self, call_id: str, deadline_s: float = 20.0) -> CallOutcome:
-        outcome: CallOutcome = await eventually(
-            lambda: self.sink.of(call_id), what=f"outcome of {call_id}", deadline_s=deadline_s
-        )
+        await eventually(lambda: self.sink.of(call_id) is not None, what=f"outcome of {call_id}", deadline_s=deadline_s)
+        outcome = self.sink.of(call_id)
+        assert outcome is not None
         return outcome
 
     async def call(self, tool: str, **arguments: Any) -> CallOutcome:
@@ -80,8 +80,8 @@ class Bench:
     async def running(self, name: str) -> str:
         """The text of the file `name` in the test's folder, once a tool has written it."""
         path = self.folder / name
-        text: str = await eventually(lambda: path.exists() and path.read_text(), what=f"{name} written by a tool")
-        return text
+        await eventually(lambda: path.exists() and bool(path.read_text()), what=f"{name} written by a tool")
+        return path.read_text()
 
     def write(self, name: str, source: str) -> Path:
         path = self.folder / "impl" / "tools" / name

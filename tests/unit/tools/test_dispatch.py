@@ -105,7 +105,7 @@ async def test_the_deadline_of_the_call_is_shorter(tmp_path: Path) -> None:
 async def test_a_waiting_call_times_out_too(tmp_path: Path) -> None:
     async with serving(tmp_path, SLOW, concurrency=1) as bench:
         first = bench.submit("waits", name="w")
-        late = bench.request("echo", remaining_s=0.2)
+        late = bench.request("echo", arguments={"message": 1}, remaining_s=0.2)
         outcome = await bench.outcome(late)
         assert outcome.kind is OutcomeKind.TIMED_OUT and "waited" in outcome.message
         assert bench.executor.load() == (1, 0, 1)
@@ -183,7 +183,7 @@ async def test_a_hung_async_tool_takes_only_its_own_worker_down(tmp_path: Path) 
             assert bench.sink.of(sync) is None
             bench.executor.cancel(sync)
             await bench.outcome(sync)
-            assert (await bench.call("echo")).kind is OutcomeKind.SUCCEEDED
+            assert (await bench.call("echo", message=1)).kind is OutcomeKind.SUCCEEDED
 
 
 async def test_busy_when_slots_and_queue_are_full(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ async def test_busy_when_slots_and_queue_are_full(tmp_path: Path) -> None:
         await eventually(lambda: bench.executor.load() == (1, 2, 1), what="one runs, two wait")
         outcome = await bench.call("waits", name="late")
         assert (outcome.kind, outcome.code) == (OutcomeKind.REFUSED, "busy")
-        probe = bench.request("echo", probe=True)
+        probe = bench.request("echo", arguments={"message": 1}, probe=True)
         assert (await bench.outcome(probe)).kind is OutcomeKind.SUCCEEDED, "a probe has a slot of its own"
         for call in calls:
             bench.executor.cancel(call)

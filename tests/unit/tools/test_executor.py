@@ -124,7 +124,9 @@ async def test_the_context_of_a_call(tmp_path: Path, caplog: pytest.LogCaptureFi
 
 async def test_hundreds_of_calls_get_one_outcome_each(tmp_path: Path) -> None:
     async with serving(tmp_path, BASIC, concurrency=16, queue=1000) as bench:
-        ids = [bench.submit("add", a=number) if number % 2 else bench.submit("echo") for number in range(600)]
+        ids = [
+            bench.submit("add", a=number) if number % 2 else bench.submit("echo", message=1) for number in range(600)
+        ]
         await eventually(lambda: len(bench.sink.outcomes) >= 600, what="600 outcomes")
         assert sorted(outcome.id for outcome in bench.sink.outcomes) == sorted(ids)
         assert {outcome.kind for outcome in bench.sink.outcomes} == {OutcomeKind.SUCCEEDED}
@@ -134,7 +136,7 @@ async def test_hundreds_of_calls_get_one_outcome_each(tmp_path: Path) -> None:
 async def test_a_repeated_id_of_a_running_call_is_not_run_twice(tmp_path: Path) -> None:
     async with serving(tmp_path, BASIC) as bench:
         bench.submit("waits", "same", name="w", seconds=0.2)
-        bench.submit("echo", "same")
+        bench.submit("echo", "same", message=1)
         assert (await bench.outcome("same")).tool == "waits"
 
 
@@ -229,7 +231,7 @@ async def test_leftover_scratch_is_removed_at_start(tmp_path: Path) -> None:
 
 async def test_accepted_is_told_for_calls_that_take_time(tmp_path: Path) -> None:
     async with serving(tmp_path, BASIC) as bench:
-        quick = bench.submit("echo")
+        quick = bench.submit("echo", message=1)
         slow = bench.submit("waits", name="w", seconds=0.3)
         await bench.outcome(slow)
         assert bench.sink.accepted_ids == [slow]
@@ -255,6 +257,6 @@ async def test_a_sink_that_raises_harms_nobody(tmp_path: Path, caplog: pytest.Lo
         bench.sink.finished = finished  # type: ignore[method-assign]
         with caplog.at_level(logging.CRITICAL):
             for _ in range(3):
-                assert (await bench.call("echo")).kind is OutcomeKind.SUCCEEDED
+                assert (await bench.call("echo", message=1)).kind is OutcomeKind.SUCCEEDED
         await asyncio.sleep(0)
         assert bench.executor.load()[0] == 0

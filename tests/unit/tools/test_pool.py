@@ -58,7 +58,7 @@ async def test_a_module_that_ends_or_hangs_its_worker_is_left_out(tmp_path: Path
         assert "exit status 7" in problems["a_crash.py"].message
         assert "took too long" in problems["b_hang.py"].message
         assert await bench.value("good") == 1
-        assert (await bench.call("echo")).kind is OutcomeKind.SUCCEEDED
+        assert (await bench.call("echo", message=1)).kind is OutcomeKind.SUCCEEDED
     finally:
         await bench.executor.stop()
 
@@ -71,7 +71,7 @@ async def test_calls_are_refused_while_no_worker_starts(tmp_path: Path, monkeypa
     bench = Bench(tmp_path, implementations=None)
     try:
         await bench.executor.start()
-        outcome = await bench.call("echo")
+        outcome = await bench.call("echo", message=1)
         assert (outcome.kind, outcome.code) == (OutcomeKind.REFUSED, "workers_unavailable")
         assert "exit status 5" in outcome.message
         assert {problem.code for problem in bench.executor.problems} == {"workers_unavailable"}
@@ -79,7 +79,7 @@ async def test_calls_are_refused_while_no_worker_starts(tmp_path: Path, monkeypa
         monkeypatch.undo()
         await eventually(lambda: bench.executor.tools, what="it recovers by itself")
         await eventually(lambda: not bench.executor.problems, what="the problem is gone")
-        assert (await bench.call("echo")).kind is OutcomeKind.SUCCEEDED
+        assert (await bench.call("echo", message=1)).kind is OutcomeKind.SUCCEEDED
     finally:
         await bench.executor.stop()
 
@@ -89,7 +89,7 @@ async def test_a_program_that_cannot_be_executed(tmp_path: Path, monkeypatch: py
     bench = Bench(tmp_path, implementations=None)
     try:
         await bench.executor.start()
-        assert "refused a new process" in (await bench.call("echo")).message
+        assert "refused a new process" in (await bench.call("echo", message=1)).message
     finally:
         await bench.executor.stop()
 
