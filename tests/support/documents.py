@@ -1,4 +1,4 @@
-"""The parts of docs/ that are made from the code. `python -m tests.support.documents` writes them; a test compares them."""
+"""The parts of docs/ that are made from the code: `make docs` writes them, a test compares them."""
 
 from __future__ import annotations
 
@@ -67,11 +67,16 @@ def commands() -> str:
 def _command(command: click.Command, path: str, parent: click.Context) -> list[str]:
     if isinstance(command, click.Group):
         context = click.Context(command, info_name=path.rpartition(" ")[2], parent=parent)
-        return [
-            line for name, child in command.commands.items() for line in _command(child, f"{path} {name}", context)
-        ]
+        return [line for name, child in command.commands.items() for line in _command(child, f"{path} {name}", context)]
     words = " ".join(param.make_metavar(parent) for param in command.params if isinstance(param, click.Argument))
-    lines = [f"### `{f'{path} {words}'.strip()}`", "", _prose(command.help or ""), "", "| option | meaning |", "|---|---|"]
+    lines = [
+        f"### `{f'{path} {words}'.strip()}`",
+        "",
+        _prose(command.help or ""),
+        "",
+        "| option | meaning |",
+        "|---|---|",
+    ]
     for param in command.params:
         if isinstance(param, click.Option):
             value = "" if param.is_flag else f" {param.make_metavar(parent)}"
@@ -88,7 +93,6 @@ def operations() -> str:
     rows = ["| method | path | scope | what it does |", "|---|---|---|---|"]
     rows += [f"| {item.method} | `{item.path}` | {item.scope.value} | {item.summary} |" for item in OPERATIONS]
     return "\n".join(rows) + "\n"
-
 
 
 GENERATED: dict[str, dict[str, Callable[[], str]]] = {

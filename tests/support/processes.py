@@ -21,7 +21,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,7 @@ class ProgramProcess:
         """Its exit code, None while it runs; negative after a signal."""
         return self._process.poll()
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self._process.send_signal(number)
 
@@ -165,7 +165,7 @@ class ProgramProcess:
 
     async def stop(self, number: signal.Signals = signal.SIGTERM, *, deadline_s: float = EXIT_S) -> int:
         """Send a signal and wait for the end; returns the exit code."""
-        self.signal(number)
+        self.send(number)
         return await self.wait(deadline_s=deadline_s)
 
     def destroy(self) -> None:
@@ -178,7 +178,7 @@ class ProgramProcess:
         """End it in order if it still runs, and check that it wrote no traceback."""
         try:
             if self.code is None:
-                self.signal(signal.SIGCONT)
+                self.send(signal.SIGCONT)
                 await self.stop()
         finally:
             self.destroy()
@@ -195,8 +195,7 @@ class ConnectorProcess(ProgramProcess):
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         variables = {**environment, "EC_HOME": str(directory)}
-        logs = directory.with_name(directory.name + ".out")
-        super().__init__(["run", *options], variables, logs, cwd=directory)
+        super().__init__(["run", *options], variables, _new_log(directory), cwd=directory)
 
     # ---- files
 
@@ -335,8 +334,7 @@ class PlatformProcess(ProgramProcess):
     def __init__(self, data: Path, *, api_port: int = 0, rpc_port: int = 0) -> None:
         words = ["platform", "serve", "--data", str(data), "--api-port", str(api_port), "--rpc-port", str(rpc_port)]
         data.parent.mkdir(parents=True, exist_ok=True)
-        super().__init__(words, clean_environment(), data.with_name(data.name + ".out"), cwd=data.parent)
-        self._log_begins = self.log_file.stat().st_size if api_port else 0
+        super().__init__(words, clean_environment(), _new_log(data), cwd=data.parent)
         self.api_url = ""
         self.rpc_url = ""
         self.setup_code = ""
@@ -350,8 +348,7 @@ class PlatformProcess(ProgramProcess):
             self.api_url = _last(r"^Platform API\s+(\S+)$", text)
             self.rpc_url = _last(r"^Tool RPC\s+(\S+)$", text)
             self.setup_code = _last(r"/setup\?code=(\S+)", text)
-            serving = text.count("\nTool RPC") + text.startswith("Tool RPC") >= 1
-            return serving and bool(self.rpc_url) and _answers(f"{self.api_url}/healthz")
+            return bool(self.rpc_url) and _answers(f"{self.api_url}/healthz")
 
         await eventually(probe, what="the platform to serve")
 
@@ -367,13 +364,6 @@ class Ports:
 def ports_of(platform: PlatformProcess) -> Ports:
     """The ports that it serves on."""
     return Ports(*(int(url.rpartition(":")[2]) for url in (platform.api_url, platform.rpc_url)))
-
-
-@dataclass
-class Leftovers:
-    """Temporary things of one test that must be undone even when it fails."""
-
-    undo: list[Any] = field(default_factory=list)
 
 
 def problem_codes(status: dict[str, Any]) -> list[str]:
@@ -413,6 +403,13 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
+
+
+def _new_log(beside: Path) -> Path:
+    """A log file of its own for each start."""
+    return next(
+        path for number in range(1, 1000) if not (path := beside.with_name(f"{beside.name}.{number}.log")).exists()
+    )
 
 
 def _last(pattern: str, text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from edge_connector.cli.options import (
     print_json,
     run_async,
 )
+from edge_connector.config.paths import InstallationPaths
 from edge_connector.control.client import ControlClient
+from edge_connector.control.lock import read_lock
 from edge_connector.core.errors import EdgeError, NotConnected
 
 
@@ -105,7 +108,8 @@ async def _stop(directory: Path, *, force: bool, timeout_s: float) -> dict[str, 
         pid = client.hello["pid"]
         answer = await client.request("stop", force=force)
     deadline = time.monotonic() + timeout_s
-    while await _answers(directory):
+    # The socket closes first; who starts the next connector needs the lock, which goes last.
+    while await _answers(directory) or _holds_lock(directory, pid):
         if time.monotonic() > deadline:
             raise EdgeError(
                 "still_stopping",
@@ -114,6 +118,21 @@ async def _stop(directory: Path, *, force: bool, timeout_s: float) -> dict[str, 
             )
         await asyncio.sleep(0.1)
     return {"stopped": True, "pid": pid, "running": answer["running"]}
+
+
+def _holds_lock(directory: Path, pid: int) -> bool:
+    found = read_lock(InstallationPaths(directory).lock_file)
+    return found is not None and found.get("pid") == pid and _lives(pid)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 async def _answers(directory: Path) -> bool:

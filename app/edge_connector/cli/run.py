@@ -6,18 +6,22 @@ from typing import Any
 
 import click
 
-from edge_connector.cli.options import directory_option, load_config, setting_options
+from edge_connector.cli.options import directory_option, json_option, load_config, print_json, setting_options
 
 
 @click.command()
 @directory_option
 @click.option("--take-over", is_flag=True, help="Close the other connector of this deployment and take its place.")
 @setting_options()
-def run(directory: str | None, take_over: bool, **flags: Any) -> int:
+@json_option
+def run(directory: str | None, take_over: bool, as_json: bool, **flags: Any) -> int:
     """Run the connector in the foreground.
 
-    The first SIGTERM or Ctrl+C lets running calls finish within the grace period, a second one stops at once.
+    With --json the document is the error that ended it; the log goes to standard error all the same. The first SIGTERM or Ctrl+C lets running calls finish within the grace period, a second one stops at once.
     """
     from edge_connector.runtime.main import run_headless
 
-    return run_headless(load_config(directory, flags), take_over=take_over)
+    code = run_headless(load_config(directory, flags), take_over=take_over)
+    if as_json:
+        print_json({"schemaVersion": 1, "exitCode": code})
+    return code

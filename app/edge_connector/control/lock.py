@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import socket
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -129,13 +130,30 @@ def _pid_in_file(handle: int) -> int | None:
 
 
 def _pid_behind_socket(directory: Path) -> int | None:
-    """The pid that a live connector of `directory` names in its hello, or None when nobody answers within a second."""
+    """The pid of the live connector of `directory`, or None when nobody listens at its command socket."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(1.0)
             client.connect(os.fspath(control_address(directory)))
-            hello = json.loads(client.makefile("rb").readline(65536))
-    except (OSError, ValueError):
+            # A stopped or very busy holder accepts without answering: the kernel knows who listens all the same.
+            return _pid_of_listener(client) or _pid_in_hello(client)
+    except OSError:
+        return None
+
+
+def _pid_of_listener(client: socket.socket) -> int | None:
+    """The process that listens at the other end (SO_PEERCRED, unix(7)); None where the system does not say."""
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        return None
+    pid: int = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))[0]
+    return pid or None
+
+
+def _pid_in_hello(client: socket.socket) -> int | None:
+    try:
+        hello = json.loads(client.makefile("rb").readline(65536))
+    except ValueError:
         return None
     pid = hello.get("hello", {}).get("pid") if isinstance(hello, dict) else None
     return pid if isinstance(pid, int) else None

@@ -71,7 +71,9 @@ class SqliteDatabase:
         self._synchronous = synchronous
         self._max_waiting = max_waiting
         self._queue: deque[_Task | _Rows] = deque()
-        self._waiting_rows = 0
+        # Each counter has one writing side, so that the bounds need no lock.
+        self._rows_given = self._rows_taken = 0
+        self._tasks_given = self._tasks_taken = 0
         self._wake = threading.Event()
         self._urgent = threading.Event()
         self._closing = False
@@ -147,11 +149,12 @@ class SqliteDatabase:
         task = _Task(function)
         if self._closing or self._thread is None:
             task.future.set_exception(Fatal("database_closed", f"The database {self.path} is closed."))
-        elif len(self._queue) >= self._max_waiting:
+        elif self._tasks_given - self._tasks_taken >= self._max_waiting:
             task.future.set_exception(
                 UserError("database_busy", f"Too many changes wait to be written to {self.path}.", hint="Slow down.")
             )
         else:
+            self._tasks_given += 1
             self._queue.append(task)
             self._urgent.set()
             self._wake.set()
@@ -167,11 +170,10 @@ class SqliteDatabase:
 
     def append_many(self, sql: str, rows: Sequence[Row]) -> bool:
         """Write `rows` soon, in order with everything else; False when too many wait already and these were dropped."""
-        if self._closing or self._waiting_rows + len(rows) > self._max_waiting:
+        if self._closing or self._rows_given - self._rows_taken + len(rows) > self._max_waiting:
             self._drop(len(rows), "the queue is full" if not self._closing else "the database is closed")
             return False
-        # Counted on the caller's side and reset by the writer: exact enough for a bound, and free of locks.
-        self._waiting_rows += len(rows)
+        self._rows_given += len(rows)
         self._queue.append(_Rows(sql, rows))
         if not self._wake.is_set():
             self._wake.set()
@@ -222,12 +224,16 @@ class SqliteDatabase:
 
     def _take(self) -> list[_Task | _Rows]:
         items: list[_Task | _Rows] = []
-        size = 0
-        while self._queue and size < BATCH:
+        rows = tasks = 0
+        while self._queue and rows + tasks < BATCH:
             item = self._queue.popleft()
             items.append(item)
-            size += len(item.rows) if isinstance(item, _Rows) else 1
-        self._waiting_rows = sum(len(item.rows) for item in list(self._queue) if isinstance(item, _Rows))
+            if isinstance(item, _Rows):
+                rows += len(item.rows)
+            else:
+                tasks += 1
+        self._rows_taken += rows
+        self._tasks_taken += tasks
         return items
 
     def _write_batch(self, connection: sqlite3.Connection, items: list[_Task | _Rows]) -> None:

@@ -139,7 +139,9 @@ class PlatformServer:
             self._parts = parts = await self._assemble(api_url.rstrip("/"), rpc_url, public_host)
             # Slack over the protocol's own limit, so that a frame a little too large gets the protocol's close code.
             self._servers = [
-                EmbeddedServer(parts.tool_rpc, rpc_listener, tls, max_frame=MAX_FRAME_BYTES + 1024 * 1024),
+                EmbeddedServer(
+                    parts.tool_rpc, rpc_listener, tls, max_frame=MAX_FRAME_BYTES + 1024 * 1024, linger_s=1.0
+                ),
                 EmbeddedServer(HttpApplication(parts), api_listener, tls, max_frame=1024),
             ]
         except BaseException:
@@ -225,8 +227,7 @@ class PlatformServer:
                 await asyncio.wait([drain])
                 await parts.router.drain(0)
             await parts.tool_rpc.close(timeout_s=3.0)
-            for server in servers:
-                await server.stop()
+            await asyncio.gather(*(server.stop() for server in servers))
             parts.journal.flush()
             self._note_presence(parts)
         await self._tasks.close()

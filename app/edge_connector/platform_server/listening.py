@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import socket
@@ -101,8 +102,22 @@ class EmbeddedServer:
     """One uvicorn server on a bound socket, in the loop of the caller."""
 
     def __init__(
-        self, application: Any, listener: socket.socket, tls: ssl.SSLContext | None, *, max_frame: int
+        self,
+        application: Any,
+        listener: socket.socket,
+        tls: ssl.SSLContext | None,
+        *,
+        max_frame: int,
+        linger_s: float = 0.0,
     ) -> None:
+        """Nothing is accepted yet.
+
+        Args:
+            max_frame: bytes of a WebSocket message.
+            linger_s: how long `stop` waits for peers to answer close frames; a connection cut under data that is
+                still arriving would take the close frame with it.
+        """
+        self._linger_s = linger_s
         self._listener = listener
         config = uvicorn.Config(
             application,
@@ -138,5 +153,17 @@ class EmbeddedServer:
         """Stop accepting, let requests that are being answered finish, close; idempotent."""
         if self._is_started:
             self._is_started = False
+            await self._linger()
             await self._server.shutdown(sockets=[self._listener])
         self._listener.close()
+
+    async def _linger(self) -> None:
+        for server in self._server.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._linger_s
+        connections = self._server.server_state.connections
+        while loop.time() < end:
+            if not connections:
+                return
+            await asyncio.sleep(0.02)

@@ -27,6 +27,11 @@ DECLARATION = "__edge_tool__"
 PROGRESS_INTERVAL_S = 0.05
 """Progress that follows the last one sooner than this is dropped: it would only be overwritten."""
 
+LOG_LINES_PER_SECOND = 100
+"""Lines of one call beyond that are counted instead."""
+TEXT_CHARACTERS = 4_000
+"""Longer messages and log lines are cut."""
+
 
 @dataclass(frozen=True, slots=True)
 class ToolDeclaration:
@@ -187,7 +192,8 @@ class ToolContext:
         if self._port is None or (now - self._last_progress < PROGRESS_INTERVAL_S and fraction != 1):
             return
         self._last_progress = now
-        self._port.progress(self._seq, None if fraction is None else min(max(float(fraction), 0.0), 1.0), message)
+        share = None if fraction is None else min(max(float(fraction), 0.0), 1.0)
+        self._port.progress(self._seq, share, _transportable(message))
 
     @property
     def log(self) -> logging.Logger:
@@ -221,6 +227,23 @@ class _PortHandler(logging.Handler):
         super().__init__()
         self._target = port
         self._seq = seq
+        self._second = 0.0
+        self._left = LOG_LINES_PER_SECOND
+        self._suppressed = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._target.log(self._seq, record.levelno, self.format(record))
+        now = time.monotonic()
+        if now - self._second >= 1:
+            if self._suppressed:
+                self._target.log(self._seq, logging.WARNING, f"{self._suppressed} lines suppressed")
+            self._second, self._left, self._suppressed = now, LOG_LINES_PER_SECOND, 0
+        if self._left <= 0:
+            self._suppressed += 1
+            return
+        self._left -= 1
+        self._target.log(self._seq, record.levelno, _transportable(self.format(record)))
+
+
+def _transportable(text: str) -> str:
+    """Text that fits a frame: bounded, and without the lone surrogates that UTF-8 cannot hold."""
+    return str(text)[:TEXT_CHARACTERS].encode("utf-8", "replace").decode("utf-8")

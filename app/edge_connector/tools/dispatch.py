@@ -13,7 +13,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-import msgspec
 from msgspec import Raw
 
 from edge_connector.core.tasks import TaskOwner
@@ -33,10 +32,6 @@ MORE_WORKERS_AFTER_S = 0.015
 """A sync call that waited this long for a worker is worth a new process; shorter waits are cheaper than a start."""
 SAMPLE_CHILDREN_S = 0.5
 _CORES = os.cpu_count() or 1
-MAX_ARGUMENT_BYTES = 32 * 1024 * 1024
-"""Above what the wire lets through, below what a frame may hold."""
-
-_decode_raw = msgspec.json.Decoder(Raw).decode
 
 
 class Dispatcher:
@@ -88,7 +83,7 @@ class Dispatcher:
             self._refuse(request, endings.workers_unavailable(request.tool, reason))
             return
         try:
-            arguments = _one_value(request.arguments)
+            arguments = frames.one_value(request.arguments)
         except ValueError as error:
             self._refuse(request, endings.arguments_unreadable(request.tool, str(error)))
             return
@@ -113,6 +108,23 @@ class Dispatcher:
         if self._timer is None:
             self.idle.clear()
             self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+
+    def use(self, pool: WorkerPool) -> None:
+        """Serve from this pool from now on; waiting calls meet its tools, running ones stay where they are."""
+        self.pool = pool
+        waiting = sorted((call for queue in self._queues.values() for call in queue), key=lambda call: call.seq)
+        for queue in self._queues.values():
+            queue.clear()
+        for call in waiting:
+            info = pool.tools.get(call.request.tool)
+            if call.finished:
+                continue
+            if info is None:
+                self._finish_as(call, self._unknown(call.request, pool))
+            else:
+                call.info = info  # it may have become async, or have been
+                self._queues[info.is_async].append(call)
+        self._pump()
 
     def cancel(self, call_id: str, reason: str) -> None:
         """Stop a call; its outcome follows. Unknown ids are ignored: the call may just have ended."""
@@ -397,18 +409,3 @@ class Dispatcher:
             self._timer.cancel()
             self._timer = None
         self.idle.set()
-
-
-def _one_value(arguments: Raw | bytes) -> Raw:
-    """The arguments as exactly one JSON value: anything else would break the frame they travel in.
-
-    Raises:
-        ValueError: they are no JSON, or too large (`msgspec.DecodeError` is one).
-    """
-    if memoryview(arguments).nbytes > MAX_ARGUMENT_BYTES:
-        raise ValueError(f"they are larger than {MAX_ARGUMENT_BYTES} bytes")
-    return _decode_raw(arguments)
-
-
-def _detail(reply: frames.Fail) -> Raw | None:
-    return None if bytes(reply.detail) == b"null" else reply.detail

@@ -121,10 +121,10 @@ class ToolExecutor:
                 raise UserError(
                     "reload_failed", f"The tools were not reloaded: {reason}", hint="Mend it and try again."
                 )
-            old, self._dispatcher.pool, self.config = self._dispatcher.pool, pool, config
+            old, self.config = self._dispatcher.pool, config
+            self._dispatcher.use(pool)
             old.retire()
             self._pools = [known for known in self._pools if known.workers or known is pool]
-            self._dispatcher.worker_free(pool)
             self._publish()
             log.info("tools reloaded tools=%d problems=%d", len(pool.tools), len(pool.problems))
 

@@ -19,6 +19,8 @@ MAX_FRAME_BYTES = 64 * 1024 * 1024
 """Above the largest argument document and result: only a broken peer sends more."""
 
 
+MAX_ARGUMENT_BYTES = 32 * 1024 * 1024
+"""Above what the wire lets through, below what a frame may hold."""
 NO_DETAIL = Raw(b"null")
 """msgspec cannot decode `Raw | None`, so null stands for: none."""
 
@@ -125,6 +127,10 @@ class Fail(Frame, tag=15):
     detail: Raw = NO_DETAIL
     traceback: str = ""
 
+    def detail_or_none(self) -> Raw | None:
+        """The detail, if the tool gave one."""
+        return None if bytes(self.detail) == b"null" else self.detail
+
 
 class Progress(Frame, tag=16):
     """How far a call is; -1 when unknown."""
@@ -146,8 +152,20 @@ ToWorker = Init | Call | Cancel | Stop
 FromWorker = Done | Fail | Progress | LogLine | Loading | Ready
 
 _encoder = msgspec.json.Encoder()
+_decode_raw = msgspec.json.Decoder(Raw).decode
 decode_to_worker = msgspec.json.Decoder(ToWorker).decode
 decode_from_worker = msgspec.json.Decoder(FromWorker).decode
+
+
+def one_value(arguments: Raw | bytes) -> Raw:
+    """The arguments as exactly one JSON value: anything else would break the frame they travel in.
+
+    Raises:
+        ValueError: they are no JSON, or too large (`msgspec.DecodeError` is one).
+    """
+    if memoryview(arguments).nbytes > MAX_ARGUMENT_BYTES:
+        raise ValueError(f"they are larger than {MAX_ARGUMENT_BYTES} bytes")
+    return _decode_raw(arguments)
 
 
 def append(buffer: bytearray, frame: Frame) -> None:

@@ -111,7 +111,12 @@ async def test_appended_rows_come_to_disk_without_anybody_waiting(database: Sqli
 
 async def test_bounds_refuse_instead_of_growing(database: SqliteDatabase) -> None:
     gate, begun = threading.Event(), threading.Event()
-    blocker = database.execute(lambda c: begun.set() or gate.wait(10))
+
+    def block(connection: sqlite3.Connection) -> bool:
+        begun.set()
+        return gate.wait(10)
+
+    blocker = database.execute(block)
     assert begun.wait(10)
     assert not database.append_many("INSERT INTO t VALUES (?, ?)", [(key, "v") for key in range(1001)])
     assert database.dropped == 1001

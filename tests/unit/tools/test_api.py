@@ -9,7 +9,7 @@ import pytest
 
 import edge_connector.tools
 from edge_connector.tools import CallCancelled, ToolContext, ToolError, tool
-from edge_connector.tools.api import DECLARATION, ToolDeclaration
+from edge_connector.tools.api import DECLARATION, LOG_LINES_PER_SECOND, TEXT_CHARACTERS, ToolDeclaration
 
 
 def test_the_function_stays_a_function_and_is_taken_for_the_worst() -> None:
@@ -64,6 +64,16 @@ def test_log_lines_go_to_the_port() -> None:
     port = Port()
     ToolContext(seq=3, port=port).log.warning("paper %s", "out")
     assert port.said == [(3, logging.WARNING, "paper out")]
+
+
+def test_what_a_tool_says_is_bounded_and_can_be_encoded() -> None:
+    port = Port()
+    context = ToolContext(seq=3, port=port)
+    for _ in range(5000):
+        context.log.info("x" * 10_000)
+    assert len(port.said) <= 2 * LOG_LINES_PER_SECOND + 2 and len(port.said[0][2]) == TEXT_CHARACTERS
+    context.progress(1, "lone \ud800 surrogate")
+    assert port.said[-1] == (3, 1.0, "lone ? surrogate")
 
 
 def test_a_broad_except_does_not_swallow_a_cancel() -> None:

@@ -158,6 +158,20 @@ async def test_reload_serves_new_code_while_old_calls_finish(tmp_path: Path) -> 
         await eventually(lambda: not any(map(alive, old_pids)), what="old workers gone")
 
 
+async def test_waiting_calls_meet_the_reloaded_tools(tmp_path: Path) -> None:
+    async with serving(tmp_path, BASIC, concurrency=1) as bench:
+        running = bench.submit("sleeps", name="s", seconds=1)
+        await bench.running("s")
+        changed, gone = bench.submit("add", a=1), bench.submit("raises")
+        bench.write(
+            "sample.py", "from edge_connector.tools import tool\n@tool\nasync def add(a: int) -> int: return -a\n"
+        )
+        await bench.executor.reload()
+        assert (await bench.outcome(gone)).code == "unknown_tool"
+        assert bytes((await bench.outcome(changed)).result or b"") == b"-1"
+        assert (await bench.outcome(running)).kind is OutcomeKind.SUCCEEDED
+
+
 async def test_reload_can_change_the_directory(tmp_path: Path) -> None:
     async with serving(tmp_path, BASIC) as bench:
         other = tmp_path / "other"

@@ -49,3 +49,13 @@ def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(frames.FrameError):
         frames.append(buffer, frames.Progress(1, 0.0, "x" * 200))
     assert buffer == b"before"
+
+
+def test_arguments_are_one_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bytes(frames.one_value(b' {"a":1} ')).strip() == b'{"a":1}'
+    for text in (b"", b"{", b"1 2", b"{}],["):
+        with pytest.raises(ValueError):
+            frames.one_value(text)
+    monkeypatch.setattr(frames, "MAX_ARGUMENT_BYTES", 3)
+    with pytest.raises(ValueError, match="larger"):
+        frames.one_value(b'"long"')

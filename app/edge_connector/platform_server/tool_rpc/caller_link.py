@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edge_connector.platform_api.models import MAX_TIMEOUT_MS
 from edge_connector.platform_server.identity import Principal
 from edge_connector.platform_server.refusals import Refused
 from edge_connector.platform_server.tool_rpc.calls import CallOrder, CallRouter, PendingCall
@@ -57,13 +58,16 @@ class CallerLink:
         if len(self._open) >= MAX_OPEN:
             self._refuse(asked.id, "too_many_calls", f"More than {MAX_OPEN} calls are open in this session.")
             return
+        if bytes(memoryview(asked.arguments)[:1]) != b"{":
+            self._refuse(asked.id, "invalid_request", "The arguments of a call are a JSON object.")
+            return
         order = CallOrder(
             organization_id=self._principal.organization_id,
             tool=asked.tool,
             arguments=asked.arguments,
             size=len(memoryview(asked.arguments)),
             deployment=asked.deployment,
-            timeout_ms=max(asked.remaining_ms, 0),
+            timeout_ms=min(max(asked.remaining_ms, 0), MAX_TIMEOUT_MS),
             agent=asked.context.agent,
             user=asked.context.user or self._principal.email,
             credential=self._principal.name,

@@ -121,10 +121,11 @@ class Connection:
                 return
             if self.peer is not None:
                 self.peer.before_flush()
+            taken = self.queued_bytes
             frames = session.frames_to_send()
             for frame in frames:
                 await send({"type": "websocket.send", "text": frame.decode()})
-            self.queued_bytes = 0
+            self.queued_bytes -= taken
             if self._close is not None:
                 code, reason = self._close
                 await send({"type": "websocket.close", "code": code, "reason": reason})
