@@ -18,6 +18,7 @@ from edge_connector.platform_server.store.records import (
     ServerTokenRow,
     Store,
     UserRow,
+    call_id_at,
 )
 from edge_connector.platform_server.store.sqlite import SETUP_CODE_KEY, SqliteStore
 
@@ -28,9 +29,13 @@ DEPLOYMENT = DeploymentRow(id="dep_1", organization_id="org_1", name="edge", sec
 CONNECTOR = ConnectorRow(id="con_1", deployment_id="dep_1")
 
 
+def name_of(number: int) -> str:
+    return call_id_at(number) + "x"
+
+
 def call(number: int, **fields: Any) -> CallRow:
     known: dict[str, Any] = {
-        "id": f"call_{number}",
+        "id": name_of(number),
         "organization_id": "org_1",
         "deployment_id": "dep_1",
         "tool": "echo",
@@ -51,8 +56,8 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     await made.close()
 
 
-async def ids(store: Store, **which: Any) -> list[str]:
-    return [row.id for row in await store.calls(CallFilter(organization_id="org_1", **which))]
+async def numbers(store: Store, **which: Any) -> list[int]:
+    return [int(row.started_at) for row in await store.calls(CallFilter(organization_id="org_1", **which))]
 
 
 async def test_identity_comes_back_as_it_was_put_in(store: Store) -> None:
@@ -91,13 +96,13 @@ async def test_changes_and_removals(store: Store) -> None:
 
 async def test_a_call_is_written_open_and_then_ended(store: Store) -> None:
     await store.add_call(call(1, outcome="", idempotency_key="k", request_digest=b"d"))
-    assert (await ids(store, outcome="open")) == ["call_1"]
+    assert (await numbers(store, outcome="open")) == [1]
     ended = call(1, result=b"[1]", idempotency_key="k", request_digest=b"d", duration_ms=2.5)
     store.note_calls([ended, call(2, outcome="failed", error_code="c", error_detail=b"{}")])
     await store.settle()
-    assert await store.call("org_1", "call_1") == ended
+    assert await store.call("org_1", name_of(1)) == ended
     assert await store.call_by_key("org_1", "k") == ended
-    assert await store.call("org_2", "call_1") is None
+    assert await store.call("org_2", name_of(1)) is None
     assert await store.call_by_key("org_2", "k") is None
     assert [row.result for row in await store.calls(CallFilter(organization_id="org_1"))] == [None, None]
 
@@ -108,29 +113,28 @@ async def test_calls_are_filtered_and_paged(store: Store) -> None:
     )
     store.note_calls([call(9, organization_id="org_2")])
     await store.settle()
-    assert await ids(store, limit=3) == ["call_7", "call_6", "call_5"]
-    assert await ids(store, limit=3, before="call_5") == ["call_4", "call_3", "call_2"]
-    assert await ids(store, tool="b", outcome="failed") == ["call_6"]
-    assert await ids(store, deployment_id="dep_2") == []
-    assert await ids(store, before="call_9") == []
+    assert await numbers(store, limit=3) == [7, 6, 5]
+    assert await numbers(store, limit=3, before=name_of(5)) == [4, 3, 2]
+    assert await numbers(store, tool="b", outcome="failed") == [6]
+    assert await numbers(store, deployment_id="dep_2") == []
 
 
 async def test_late_outcomes_touch_only_calls_that_ended_without_one(store: Store) -> None:
     store.note_calls([call(1), call(2, outcome="interrupted"), call(3, outcome="timed_out")])
     for number in (1, 2):
-        store.note_late_outcome(f"call_{number}", "dep_1", "failed")
-    store.note_late_outcome("call_2", "dep_1", "succeeded")
-    store.note_late_outcome("call_3", "dep_other", "succeeded")
+        store.note_late_outcome("org_1", name_of(number), "dep_1", "failed")
+    store.note_late_outcome("org_1", name_of(2), "dep_1", "succeeded")
+    store.note_late_outcome("org_1", name_of(3), "dep_other", "succeeded")
     await store.settle()
-    rows = {row.id: row.late_outcome for row in await store.calls(CallFilter(organization_id="org_1"))}
-    assert rows == {"call_1": None, "call_2": "failed", "call_3": None}
+    rows = {int(row.started_at): row.late_outcome for row in await store.calls(CallFilter(organization_id="org_1"))}
+    assert rows == {1: None, 2: "failed", 3: None}
 
 
 async def test_open_calls_are_interrupted_at_start(store: Store) -> None:
     await store.add_call(call(1, outcome=""))
     await store.add_call(call(2))
     assert await store.interrupt_open_calls("outcome_unknown", "unknown") == 1
-    row = await store.call("org_1", "call_1")
+    row = await store.call("org_1", name_of(1))
     assert row is not None
     assert (row.outcome, row.error_code) == ("interrupted", "outcome_unknown")
 
@@ -141,9 +145,9 @@ async def test_pruning_forgets_results_first_and_calls_later(store: Store) -> No
     await store.add_call(call(30, result=b"1"))
     await store.add_call(call(2, outcome=""))
     await store.prune(results_before=25.0, calls_before=10.0)
-    assert await ids(store) == ["call_30", "call_20", "call_2"]
+    assert await numbers(store) == [30, 20, 2]
     assert await store.call_by_key("org_1", "k") is None
-    kept, cut = await store.call("org_1", "call_30"), await store.call("org_1", "call_20")
+    kept, cut = await store.call("org_1", name_of(30)), await store.call("org_1", name_of(20))
     assert kept is not None
     assert cut is not None
     assert (kept.result, cut.result) == (b"1", None)

@@ -51,14 +51,14 @@ class RecordingHistory:
     def __init__(self) -> None:
         self.rows: list[CallRow] = []
         self.batches = 0
-        self.late: list[tuple[str, str, str]] = []
+        self.late: list[tuple[str, ...]] = []
 
     def note_calls(self, calls: Sequence[CallRow]) -> None:
         self.batches += 1
         self.rows += calls
 
-    def note_late_outcome(self, call_id: str, deployment_id: str, outcome: str) -> None:
-        self.late.append((call_id, deployment_id, outcome))
+    def note_late_outcome(self, *late: str) -> None:
+        self.late.append(late)
 
 
 class Platform:
@@ -143,7 +143,7 @@ async def test_reports_of_unknown_calls_are_late_outcomes_but_probes_are_not() -
     probe = platform.links[0].sent[-1]
     assert isinstance(probe, m.Call)
     platform.router.result(platform.state(), m.Result(id=probe.id, result=Raw(b"1")))
-    assert platform.history.late == [("call_old", "dep_0", "succeeded")]
+    assert platform.history.late == [("org", "call_old", "dep_0", "succeeded")]
 
 
 async def test_another_deployments_report_is_ignored() -> None:

@@ -1,0 +1,66 @@
+"""One runtime for each installation directory."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from tests.e2e.access import Access
+from tests.support.processes import running_connector
+
+
+async def test_a_second_run_is_refused_and_names_the_holder(access: Access, home: Path) -> None:
+    async with access.connector(home) as fixed:
+        holder = fixed.process
+        refused = await holder.command("run")
+        assert refused.code == 5
+        assert f"error: Edge runtime already running (pid {holder.pid})" in refused.err
+        assert "edge-connector stop" in refused.err
+        as_json = await holder.command("run", "--json")
+        assert as_json.code == 5
+        assert as_json.error["code"] == "runtime_already_running"
+        assert as_json.error["message"] == f"Edge runtime already running (pid {holder.pid})"
+        assert (await holder.status())["state"] == "working"
+        assert holder.lock["pid"] == holder.pid
+
+
+async def test_a_second_run_is_refused_after_the_lock_file_was_deleted(access: Access, home: Path) -> None:
+    async with access.connector(home) as fixed:
+        holder = fixed.process
+        holder.lock_file.unlink()
+        refused = await holder.command("run")
+        assert refused.code == 5
+        assert f"Edge runtime already running (pid {holder.pid})" in refused.err
+        assert (await holder.status())["state"] == "working"
+        assert (await holder.command("stop")).code == 0
+        assert await holder.wait() == 0
+
+
+async def test_a_stopped_holder_still_holds_also_without_its_lock_file(access: Access, home: Path) -> None:
+    async with access.connector(home) as fixed:
+        holder = fixed.process
+        holder.send(signal.SIGSTOP)
+        words = f"Edge runtime already running (pid {holder.pid})"
+        refused = await holder.command("run")
+        assert (refused.code, words in refused.err) == (5, True)
+        holder.lock_file.unlink()
+        refused = await holder.command("run")
+        assert (refused.code, words in refused.err) == (5, True)
+        holder.send(signal.SIGCONT)
+        assert await holder.stop() == 0
+
+
+async def test_a_lock_file_of_a_dead_process_is_taken_over(access: Access, home: Path) -> None:
+    home.mkdir()
+    (home / "edge-runtime.lock").write_text('{"pid": 1, "healthPort": 8080}')
+    async with access.connector(home) as fixed:
+        assert fixed.process.lock["pid"] == fixed.process.pid
+
+
+async def test_a_lock_file_that_is_rubbish_is_taken_over(access: Access, home: Path) -> None:
+    home.mkdir()
+    (home / "edge-runtime.lock").write_bytes(b"\0\xff" * 100_000)
+    environment = access.environment(await access.deploy("rubbish"))
+    async with running_connector(home, environment) as connector:
+        await connector.until_state("working")
+        assert connector.lock["pid"] == connector.pid
