@@ -161,5 +161,3 @@ def _announced_delay_s(log: str, number: int) -> float:
     """The delay that the log announced after the failure with this number, counted from 1."""
     lines = [line for line in log.splitlines() if "next_attempt_in_s=" in line]
     return float(lines[number - 1].rpartition("next_attempt_in_s=")[2])
-
-

@@ -21,9 +21,7 @@ async def test_health_answers_before_the_platform_is_there_and_turns_ready_after
         served, ports = await set_up(first), ports_of(first)
         pair = await _deployment(served.api_url, served.server_token)
         assert await first.stop() == 0
-    environment = clean_environment(
-        TOOL_RPC_URL=served.rpc_url, DEPLOYMENT_ID=pair.id, DEPLOYMENT_SECRET=pair.secret
-    )
+    environment = clean_environment(TOOL_RPC_URL=served.rpc_url, DEPLOYMENT_ID=pair.id, DEPLOYMENT_SECRET=pair.secret)
     async with running_connector(tmp_path / "home", environment) as connector:
         code, alive = await connector.health("/livez")
         assert (code, alive["status"], alive["pid"]) == (200, "alive", connector.pid)

@@ -110,8 +110,8 @@ def chatters() -> str:
     """Print to every place a tool can print to."""
     print("hello from print")
     sys.stderr.write("hello from stderr\n")
-    os.write(1, b'{"type":"result","id":"x"}\n' * 1000)
     subprocess.run(["echo", "hello from a child"], check=True)
+    os.write(1, b'{"type":"result","id":"x"}\n' * 1000)
     return "said"
 
 

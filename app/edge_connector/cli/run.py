@@ -17,7 +17,8 @@ from edge_connector.cli.options import directory_option, json_option, load_confi
 def run(directory: str | None, take_over: bool, as_json: bool, **flags: Any) -> int:
     """Run the connector in the foreground.
 
-    With --json the document is the error that ended it; the log goes to standard error all the same. The first SIGTERM or Ctrl+C lets running calls finish within the grace period, a second one stops at once.
+    The first SIGTERM or Ctrl+C lets running calls finish within the grace period, a second one stops at once. The log
+    goes to standard error; with --json the one document on standard output says how the run ended.
     """
     from edge_connector.runtime.main import run_headless
 

@@ -48,11 +48,12 @@ class _Task:
 
 
 class _Rows:
-    __slots__ = ("rows", "sql")
+    __slots__ = ("rows", "sql", "weight")
 
-    def __init__(self, sql: str, rows: Sequence[Row]) -> None:
+    def __init__(self, sql: str, rows: Sequence[Row], weight: int) -> None:
         self.sql = sql
         self.rows = rows
+        self.weight = weight
 
 
 class SqliteDatabase:
@@ -164,17 +165,20 @@ class SqliteDatabase:
         """`execute`, awaited."""
         return await asyncio.wrap_future(self.execute(function))
 
-    def append(self, sql: str, row: Row) -> bool:
-        """Write one row soon, without waiting; see `append_many`."""
-        return self.append_many(sql, (row,))
+    def append(self, sql: str, row: Row, *, weight: int = 1) -> bool:
+        """Run a statement with one row of parameters soon, without waiting; `weight` counts for the bound."""
+        return self._append(_Rows(sql, (row,), weight))
 
     def append_many(self, sql: str, rows: Sequence[Row]) -> bool:
         """Write `rows` soon, in order with everything else; False when too many wait already and these were dropped."""
-        if self._closing or self._rows_given - self._rows_taken + len(rows) > self._max_waiting:
-            self._drop(len(rows), "the queue is full" if not self._closing else "the database is closed")
+        return self._append(_Rows(sql, rows, len(rows)))
+
+    def _append(self, rows: _Rows) -> bool:
+        if self._closing or self._rows_given - self._rows_taken + rows.weight > self._max_waiting:
+            self._drop(rows.weight, "the queue is full" if not self._closing else "the database is closed")
             return False
-        self._rows_given += len(rows)
-        self._queue.append(_Rows(sql, rows))
+        self._rows_given += rows.weight
+        self._queue.append(rows)
         if not self._wake.is_set():
             self._wake.set()
         return True
@@ -229,7 +233,7 @@ class SqliteDatabase:
             item = self._queue.popleft()
             items.append(item)
             if isinstance(item, _Rows):
-                rows += len(item.rows)
+                rows += item.weight
             else:
                 tasks += 1
         self._rows_taken += rows
@@ -255,7 +259,7 @@ class SqliteDatabase:
             failed += [(future, reason) for future, _ in done]
             known = {id(future) for future, _ in failed}
             failed += [(i.future, reason) for i in items if isinstance(i, _Task) and id(i.future) not in known]
-            self._drop(sum(len(i.rows) for i in items if isinstance(i, _Rows)), str(error))
+            self._drop(sum(i.weight for i in items if isinstance(i, _Rows)), str(error))
             done = []
         for future, value in done:
             future.set_result(value)
@@ -295,11 +299,11 @@ class SqliteDatabase:
             connection.execute("ROLLBACK TO item")
             connection.execute("RELEASE item")
             if len(rows.rows) == 1:
-                self._drop(1, str(error))
+                self._drop(rows.weight, str(error))
                 return
             # One bad row must not take the others with it.
             for row in rows.rows:
-                self._insert(connection, _Rows(rows.sql, (row,)))
+                self._insert(connection, _Rows(rows.sql, (row,), max(1, rows.weight // len(rows.rows))))
             return
         connection.execute("RELEASE item")
 
@@ -315,7 +319,7 @@ def _grouped(items: Iterable[_Task | _Rows]) -> Iterable[_Task | _Rows]:
             yield open_group
             open_group = None
         if isinstance(item, _Rows):
-            open_group = _Rows(item.sql, list(item.rows))
+            open_group = _Rows(item.sql, list(item.rows), item.weight)
         else:
             yield item
     if open_group is not None:
@@ -325,6 +329,7 @@ def _grouped(items: Iterable[_Task | _Rows]) -> Iterable[_Task | _Rows]:
 def _extend(group: _Rows, more: _Rows) -> None:
     assert isinstance(group.rows, list), "a group owns its list of rows"
     group.rows.extend(more.rows)
+    group.weight += more.weight
 
 
 def _is_broken(error: Exception) -> bool:

@@ -170,7 +170,9 @@ class PlatformServer:
         deployments = Deployments(store, fleet, identity, clock)
         journal = CallJournal(store)
         router = CallRouter(fleet, journal, clock)
-        tool_rpc = ToolRpcEndpoint(identity=identity, fleet=fleet, deployments=deployments, router=router)
+        tool_rpc = ToolRpcEndpoint(
+            identity=identity, fleet=fleet, deployments=deployments, router=router, journal=journal
+        )
         first_start = FirstStart(store, identity, clock)
         first_start.issuer = api_url
         await first_start.open()
@@ -226,6 +228,7 @@ class PlatformServer:
                 drain.cancel()
                 await asyncio.wait([drain])
                 await parts.router.drain(0)
+            await parts.journal.close()
             await parts.tool_rpc.close(timeout_s=3.0)
             await asyncio.gather(*(server.stop() for server in servers))
             parts.journal.flush()

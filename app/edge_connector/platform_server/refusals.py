@@ -95,4 +95,4 @@ def connector_busy(name: str) -> Refused:
 
 def platform_stopping() -> Refused:
     """503: no new calls while the platform stops."""
-    return Refused(503, "platform_stopping", "The platform is stopping and takes no new calls.", hint="Try again soon.")
+    return Refused(503, "draining", "The platform is stopping and takes no new calls.", hint="Try again soon.")

@@ -238,9 +238,8 @@ class Dispatcher:
             if ending is not None:
                 self._finish_as(call, ending)
             else:
-                self._finish(
-                    call, OutcomeKind(reply.kind), reply.code, reply.message, reply.hint, detail=_detail(reply)
-                )
+                kind, detail = OutcomeKind(reply.kind), reply.detail_or_none()
+                self._finish(call, kind, reply.code, reply.message, reply.hint, detail=detail)
         if self.queued:
             self._pump()
 
@@ -344,7 +343,10 @@ class Dispatcher:
     def _kill_for(self, call: ActiveCall) -> None:
         """The call did not stop when asked: its process has to."""
         worker = call.worker
-        if worker is None or worker.gone.is_set():
+        if worker is None or call.seq not in worker.calls:
+            # Its worker knows nothing of it: only a fault in this program leads here, and the caller is owed an end.
+            log.error("call without a worker tool=%s call=%s", call.request.tool, call.request.id)
+            self._finish(call, OutcomeKind.INTERRUPTED, "worker_died", "The call was lost between two processes.")
             return
         log.warning(
             "tool ignores its end, its worker is killed tool=%s call=%s pid=%d",

@@ -327,7 +327,7 @@ async def test_a_stop_waits_for_open_calls_and_takes_no_new_ones(tmp_path: Path)
             await eventually(lambda: peer.of(m.Drain), what="the drain announcement")
             with pytest.raises(NotConnected) as refused:
                 await platform.call("echo")
-            assert refused.value.code == "platform_stopping"
+            assert refused.value.code == "draining"
             await peer.send(m.Result(id=call.id, result=Raw(b"1")))
             assert result_of(await waiting) == 1
             await stopping

@@ -17,6 +17,7 @@ from edge_connector.platform_server.http.call_documents import document_of, docu
 from edge_connector.platform_server.identity import Principal
 from edge_connector.platform_server.parts import Parts
 from edge_connector.platform_server.refusals import Refused, forbidden, invalid_request, too_many_attempts, unauthorized
+from edge_connector.platform_server.tool_rpc.arguments import problem_of
 from edge_connector.platform_server.tool_rpc.calls import CallOrder, PendingCall
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -168,8 +169,8 @@ class CallEndpoint:
 
 def _order(principal: Principal, request: api.CallRequest, size: int) -> CallOrder:
     arguments = request.arguments
-    if bytes(memoryview(arguments)[:1]) != b"{":
-        raise invalid_request("Expected `object` - at `$.arguments`")
+    if problem := problem_of(arguments):
+        raise invalid_request(problem)
     return CallOrder(
         organization_id=principal.organization_id,
         tool=request.tool,
@@ -178,7 +179,8 @@ def _order(principal: Principal, request: api.CallRequest, size: int) -> CallOrd
         deployment=request.deployment,
         timeout_ms=request.timeout_ms,
         agent=request.agent,
-        user=request.user or principal.email,
+        # A person calls as that person; a program with a server token says on whose behalf it calls.
+        user=principal.email if principal.kind == "user" else request.user or principal.email,
         credential=principal.name,
     )
 

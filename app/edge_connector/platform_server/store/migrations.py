@@ -35,13 +35,14 @@ CREATE TABLE connectors (
 ) WITHOUT ROWID;
 CREATE INDEX connectors_by_deployment ON connectors (deployment_id);
 CREATE TABLE calls (
-  id TEXT PRIMARY KEY, organization_id TEXT NOT NULL, deployment_id TEXT NOT NULL, tool TEXT NOT NULL,
+  id TEXT NOT NULL, organization_id TEXT NOT NULL, deployment_id TEXT NOT NULL, tool TEXT NOT NULL,
   started_at REAL NOT NULL, agent TEXT NOT NULL, user TEXT NOT NULL, credential TEXT NOT NULL, attempt INTEGER NOT NULL,
   outcome TEXT NOT NULL, duration_ms REAL,
   error_code TEXT NOT NULL, error_message TEXT NOT NULL, error_hint TEXT NOT NULL,
-  error_detail BLOB, result BLOB, idempotency_key TEXT
-);
-CREATE INDEX calls_by_time ON calls (organization_id, started_at, id);
+  error_detail BLOB, result BLOB, idempotency_key TEXT,
+  PRIMARY KEY (organization_id, id)
+) WITHOUT ROWID;
+CREATE INDEX calls_kept ON calls (organization_id, id) WHERE result IS NOT NULL OR idempotency_key IS NOT NULL;
 CREATE UNIQUE INDEX calls_by_key ON calls (organization_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
 """
 

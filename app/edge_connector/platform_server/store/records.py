@@ -73,8 +73,13 @@ class ConnectorRow(msgspec.Struct, kw_only=True):
     """The last registration as a JSON array of tool specifications."""
 
 
+def call_id_at(wall_s: float) -> str:
+    """The beginning of the ids of calls started at this moment: ids sort by time, so history needs no other index."""
+    return f"call_{int(wall_s * 1000):012x}"
+
+
 class CallRow(msgspec.Struct, kw_only=True):
-    """A call; `outcome` is empty while it is open."""
+    """A call; `outcome` is empty while it is open. Its id begins with `call_id_at(started_at)`."""
 
     id: str
     organization_id: str
@@ -175,7 +180,7 @@ class Store(Protocol):
         """Write calls as they are now, open or ended."""
         ...
 
-    def note_late_outcome(self, call_id: str, deployment_id: str, outcome: str) -> None:
+    def note_late_outcome(self, organization_id: str, call_id: str, deployment_id: str, outcome: str) -> None:
         """Note what came after a call of this deployment had timed out or been interrupted; others are left alone."""
         ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edge_connector.platform_api.models import MAX_TIMEOUT_MS
 from edge_connector.platform_server.identity import Principal
 from edge_connector.platform_server.refusals import Refused
+from edge_connector.platform_server.tool_rpc.arguments import problem_of
 from edge_connector.platform_server.tool_rpc.calls import CallOrder, CallRouter, PendingCall
 from edge_connector.platform_server.tool_rpc.connection import Connection
 from edge_connector.wire import messages as m
@@ -53,13 +54,14 @@ class CallerLink:
 
     def _call(self, asked: m.Call) -> None:
         if asked.id in self._open:
-            self._refuse(asked.id, "duplicate_call", f"A call with the id {asked.id!r} is open in this session.")
+            # The same id is the same call: it runs already.
+            self.send(m.Accepted(id=asked.id))
             return
         if len(self._open) >= MAX_OPEN:
             self._refuse(asked.id, "too_many_calls", f"More than {MAX_OPEN} calls are open in this session.")
             return
-        if bytes(memoryview(asked.arguments)[:1]) != b"{":
-            self._refuse(asked.id, "invalid_request", "The arguments of a call are a JSON object.")
+        if problem := problem_of(asked.arguments):
+            self._refuse(asked.id, "invalid_arguments", f"The arguments cannot be sent: {problem}.")
             return
         order = CallOrder(
             organization_id=self._principal.organization_id,
@@ -69,7 +71,9 @@ class CallerLink:
             deployment=asked.deployment,
             timeout_ms=min(max(asked.remaining_ms, 0), MAX_TIMEOUT_MS),
             agent=asked.context.agent,
-            user=asked.context.user or self._principal.email,
+            user=self._principal.email
+            if self._principal.kind == "user"
+            else asked.context.user or self._principal.email,
             credential=self._principal.name,
         )
         try:

@@ -23,7 +23,7 @@ from edge_connector.platform_server.refusals import (
     platform_stopping,
     unknown_tool,
 )
-from edge_connector.platform_server.store.records import CallRow
+from edge_connector.platform_server.store.records import CallRow, call_id_at
 from edge_connector.platform_server.tool_rpc.journal import CallJournal
 from edge_connector.wire import messages as m
 
@@ -86,7 +86,7 @@ class CallRouter:
         self._journal = journal
         self._clock = clock
         self._open: dict[str, PendingCall] = {}
-        self._run = secrets.token_hex(6)
+        self._run = secrets.token_hex(4)
         self._numbers = itertools.count(1)
         self._all_ended = asyncio.Event()
         self._all_ended.set()
@@ -142,12 +142,13 @@ class CallRouter:
 
     def prepare(self, order: CallOrder, state: DeploymentState, on_end: OnEnd) -> PendingCall:
         """A call that is not sent yet, with its id."""
+        now = self._clock.wall()
         row = CallRow(
-            id=f"call_{self._run}{next(self._numbers):010x}",
+            id=f"{call_id_at(now)}{self._run}{next(self._numbers):x}",
             organization_id=order.organization_id,
             deployment_id=state.row.id,
             tool=order.tool,
-            started_at=self._clock.wall(),
+            started_at=now,
             agent=order.agent,
             user=order.user,
             credential=order.credential,
@@ -269,7 +270,7 @@ class CallRouter:
 
     def _late(self, state: DeploymentState, call_id: str, outcome: str) -> None:
         if not call_id.startswith("probe_"):
-            self._journal.late(call_id, state.row.id, outcome)
+            self._journal.late(state.row.organization_id, call_id, state.row.id, outcome)
 
     def link_lost(self, state: DeploymentState, link: Link) -> None:
         """Calls sent over `link` stay open; their outcome may come over another."""

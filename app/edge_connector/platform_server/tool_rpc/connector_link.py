@@ -11,6 +11,7 @@ import msgspec
 from edge_connector.platform_server.fleet import DeploymentState, Fleet
 from edge_connector.platform_server.tool_rpc.calls import CallRouter
 from edge_connector.platform_server.tool_rpc.connection import Connection
+from edge_connector.platform_server.tool_rpc.journal import CallJournal
 from edge_connector.wire import messages as m
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ log = logging.getLogger(__name__)
 
 MAX_TOOLS = 2_000
 MAX_NAME = 200
-RISKS = frozenset({"read", "write", "execute", "network", "spend"})
 
 
 class ConnectorLink:
@@ -34,6 +34,7 @@ class ConnectorLink:
         *,
         fleet: Fleet,
         router: CallRouter,
+        journal: CallJournal,
         on_registered: Callable[[], None],
     ) -> None:
         self.connected_at = time.time()
@@ -45,6 +46,7 @@ class ConnectorLink:
         self._hello = hello
         self._fleet = fleet
         self._router = router
+        self._journal = journal
         self._on_registered = on_registered
         self._receipts: list[str] = []
 
@@ -86,16 +88,18 @@ class ConnectorLink:
         kind = type(message)
         if kind is m.Result:
             assert isinstance(message, m.Result)
-            self._receipts.append(message.id)
             self._router.result(self.state, message)
+            self._journal.when_kept(self._confirm, message.id)
         elif kind is m.Failure:
             assert isinstance(message, m.Failure)
-            self._receipts.append(message.id)
             self._router.failure(self.state, message)
+            self._journal.when_kept(self._confirm, message.id)
         else:
             self._handle_seldom(message)
-        if self._receipts:
-            self._connection.wake()
+
+    def _confirm(self, call_id: str) -> None:
+        self._receipts.append(call_id)
+        self._connection.wake()
 
     def _handle_seldom(self, message: m.Message) -> None:
         if isinstance(message, m.Accepted):
@@ -168,8 +172,6 @@ def _problem_of(tool: m.ToolSpec, others: dict[str, m.ToolSpec]) -> str:
         return "the name is used twice"
     if len(others) >= MAX_TOOLS:
         return f"more than {MAX_TOOLS} tools"
-    if tool.risk not in RISKS:
-        return f"unknown risk class {tool.risk!r}"
     if not bytes(tool.parameters).lstrip().startswith((b"{", b"true")):
         return "the parameter schema is no JSON object"
     return ""

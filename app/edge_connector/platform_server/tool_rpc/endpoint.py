@@ -20,6 +20,7 @@ from edge_connector.platform_server.tool_rpc.caller_link import CallerLink
 from edge_connector.platform_server.tool_rpc.calls import CallRouter
 from edge_connector.platform_server.tool_rpc.connection import Connection, Peer, Receive, Send
 from edge_connector.platform_server.tool_rpc.connector_link import ConnectorLink
+from edge_connector.platform_server.tool_rpc.journal import CallJournal
 from edge_connector.wire import messages as m
 from edge_connector.wire.close_codes import CloseCode
 from edge_connector.wire.codec import ProtocolError
@@ -44,12 +45,14 @@ class ToolRpcEndpoint:
         fleet: Fleet,
         deployments: Deployments,
         router: CallRouter,
+        journal: CallJournal,
         limits: m.Limits | None = None,
     ) -> None:
         self._identity = identity
         self._fleet = fleet
         self._deployments = deployments
         self._router = router
+        self._journal = journal
         self._limits = limits or m.Limits()
         self._tasks = TaskOwner("tool_rpc")
         self._handshakes = asyncio.Semaphore(MAX_HANDSHAKES)
@@ -98,8 +101,8 @@ class ToolRpcEndpoint:
                 f"The Tool RPC port speaks the subprotocol {m.SUBPROTOCOL}, which was not offered.",
                 hint=f"Send Sec-WebSocket-Protocol: {m.SUBPROTOCOL}.",
             )
-        if not header:
-            return unauthorized(given=False)
+        if header.partition(b" ")[0].lower() not in (b"bearer", b"deployment"):
+            return unauthorized(given=bool(header))
         if self._is_stopping:
             return Refused(503, "platform_stopping", "The platform is stopping.", hint="Dial again.")
         return None
@@ -192,7 +195,15 @@ class ToolRpcEndpoint:
                 )
             self._fleet.detach(state, existing, "replaced by a newer session")
             self._router.link_lost(state, existing)
-        link = ConnectorLink(connection, hello, state, fleet=self._fleet, router=self._router, on_registered=release)
+        link = ConnectorLink(
+            connection,
+            hello,
+            state,
+            fleet=self._fleet,
+            router=self._router,
+            journal=self._journal,
+            on_registered=release,
+        )
         self._fleet.attach(state, link)
         self._welcome(connection, principal.organization_id, state)
         return link

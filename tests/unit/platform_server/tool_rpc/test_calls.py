@@ -191,7 +191,7 @@ async def test_a_drain_takes_no_new_calls_and_interrupts_the_rest() -> None:
     assert call.row.outcome == "interrupted"
     with pytest.raises(Refused) as stopping:
         platform.start()
-    assert stopping.value.code == "platform_stopping"
+    assert stopping.value.code == "draining"
 
 
 async def test_a_link_that_goes_while_a_call_is_recorded_refuses_it() -> None:
