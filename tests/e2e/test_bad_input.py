@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.access import Access, Served
+from tests.e2e.access import Access, own_platform
 from tests.support.processes import clean_environment, run_command
 
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
@@ -250,9 +250,7 @@ async def test_platform_serve_on_a_taken_port(tmp_path: Path) -> None:
         assert f"error: Port {port} on 127.0.0.1 is taken" in ended.err and "--api-port" in ended.err
 
 
-async def test_platform_serve_on_data_that_is_in_use(served: Served, tmp_path: Path) -> None:
-    from tests.e2e.access import own_platform
-
+async def test_platform_serve_on_data_that_is_in_use(tmp_path: Path) -> None:
     async with own_platform(tmp_path / "data"):
         words = ("platform", "serve", "--data", tmp_path / "data", "--rpc-port", "0", "--api-port", "0")
         ended = await run_command(*words)
@@ -302,13 +300,14 @@ async def test_a_full_disk(home: Path) -> None:
 
     def fill() -> None:
         (home / "config.json").write_text(old)
-        with (home / "ballast").open("wb") as file:
-            try:
-                while True:
-                    file.write(b"x" * 4096)
-                    file.flush()
-            except OSError:
-                pass
+        handle = os.open(home / "ballast", os.O_WRONLY | os.O_CREAT)
+        try:
+            while True:
+                os.write(handle, b"x" * 4096)
+        except OSError:
+            pass
+        finally:
+            os.close(handle)
 
     with _mounted(home, "size=64k", fill=fill):
         for words in (("run",), ("config", "set", "healthPort", "1")):

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, cast, overload
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ async def eventually(
     while True:
         value = probe()
         if inspect.isawaitable(value):
-            value = await cast("Awaitable[Any]", value)
+            value = await value
         if value:
             return value
         if time.monotonic() > end:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_connector.cli.options import json_option, print_json, run_async
+from edge_connector.cli.options import json_option, print_json
 from edge_connector.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -109,9 +109,10 @@ def _announce(server: PlatformServer) -> None:
 def backup(out: Path, data: Path | None, as_json: bool) -> int:
     """Write a consistent copy of the platform's store to the new file OUT, also while it serves."""
     need_platform_extra()
-    from edge_connector.platform_server.app import backup as make_backup
+    from edge_connector.platform_server.data_directory import backup as make_backup
 
-    size = run_async(make_backup(data or default_data(), out))
+    make_backup(data or default_data(), out)
+    size = out.stat().st_size
     if as_json:
         print_json({"file": str(out), "bytes": size})
     else:

@@ -12,9 +12,10 @@ from edge_connector.cli.options import directory_option, json_option, load_confi
 @click.command()
 @directory_option
 @click.option("--take-over", is_flag=True, help="Close the other connector of this deployment and take its place.")
+@click.option("--auto-resume", is_flag=True, help="Go on with a pause that was on when the last run ended.")
 @setting_options()
 @json_option
-def run(directory: str | None, take_over: bool, as_json: bool, **flags: Any) -> int:
+def run(directory: str | None, take_over: bool, auto_resume: bool, as_json: bool, **flags: Any) -> int:
     """Run the connector in the foreground.
 
     The first SIGTERM or Ctrl+C lets running calls finish within the grace period, a second one stops at once. The log
@@ -22,7 +23,7 @@ def run(directory: str | None, take_over: bool, as_json: bool, **flags: Any) -> 
     """
     from edge_connector.runtime.main import run_headless
 
-    code = run_headless(load_config(directory, flags), take_over=take_over)
+    code = run_headless(load_config(directory, flags), take_over=take_over, auto_resume=auto_resume)
     if as_json:
         print_json({"schemaVersion": 1, "exitCode": code})
     return code

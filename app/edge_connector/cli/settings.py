@@ -1,4 +1,4 @@
-"""`config show|set|unset|validate`: binds the functions of `cli.config_command` to the command line."""
+"""`config show|set|unset|validate`: binds the functions of `config.listing` to the command line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import click
 
-from edge_connector.cli import config_command
 from edge_connector.cli.options import (
     directory_option,
     installation_directory,
@@ -17,6 +16,7 @@ from edge_connector.cli.options import (
     print_table,
     run_async,
 )
+from edge_connector.config import listing
 from edge_connector.config.edit import Edit
 from edge_connector.config.paths import InstallationPaths, prepare_directory
 from edge_connector.control.client import ControlClient
@@ -36,16 +36,16 @@ def config() -> None:
 @json_option
 def show(directory: str | None, as_json: bool) -> int:
     """Show every setting, its value and its origin."""
-    listing = config_command.show(installation_directory(directory), os.environ)
+    found = listing.show(installation_directory(directory), os.environ)
     if as_json:
-        print_json(listing.to_document())
+        print_json(found.to_document())
         return 0
-    click.echo(f"directory: {listing.directory}")
+    click.echo(f"directory: {found.directory}")
     print_table(
         ["setting", "value", "origin"],
-        [[row.key, f"{row.value} {row.unit}".strip(), row.origin] for row in listing.rows],
+        [[row.key, f"{row.value} {row.unit}".strip(), row.origin] for row in found.rows],
     )
-    for problem in listing.problems:
+    for problem in found.problems:
         click.echo(f"error: {problem.message}\nfix: {problem.hint}", err=True)
     return 0
 
@@ -75,9 +75,9 @@ def unset(key: str, directory: str | None, as_json: bool) -> int:
 def validate(directory: str | None, as_json: bool) -> int:
     """Say everything that is wrong with the configuration."""
     home = installation_directory(directory)
-    problems = config_command.check(home, os.environ)
+    problems = listing.check(home, os.environ)
     if as_json:
-        print_json(config_command.check_document(home, problems))
+        print_json(listing.check_document(home, problems))
     elif not problems:
         click.echo("The configuration is right.")
     for problem in () if as_json else problems:
@@ -99,7 +99,7 @@ def _edit(home: Path, verb: Verb, key: str, value: str, *, as_json: bool) -> int
             edit = apply_edit(home, verb, key, value)
         finally:
             lock.release()
-        document, sentence = config_command.edit_document(edit), config_command.edit_sentence(edit, verb=verb)
+        document, sentence = listing.edit_document(edit), listing.edit_sentence(edit, verb=verb)
     if as_json:
         print_json(document)
     else:
@@ -112,8 +112,8 @@ def _edit(home: Path, verb: Verb, key: str, value: str, *, as_json: bool) -> int
 def apply_edit(home: Path, verb: Verb, key: str, value: str) -> Edit:
     """Change config.json; the caller holds the lock."""
     if verb == "set":
-        return config_command.set_setting(home, key, value, os.environ)
-    return config_command.unset_setting(home, key, os.environ)
+        return listing.set_setting(home, key, value, os.environ)
+    return listing.unset_setting(home, key, os.environ)
 
 
 async def _edit_there(home: Path, verb: Verb, key: str, value: str) -> dict[str, Any]:

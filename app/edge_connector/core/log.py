@@ -36,7 +36,7 @@ def redact(text: str) -> str:
 
 
 class _LineFormatter(logging.Formatter):
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(short)s %(message)s", "%Y-%m-%dT%H:%M:%S")

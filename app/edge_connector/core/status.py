@@ -143,6 +143,22 @@ class Calls(Document, frozen=True, kw_only=True):
     """Finished while the link was down; sent after reconnect."""
 
 
+class Activity(Document, frozen=True, kw_only=True):
+    """Calls of the last hour by the minute, oldest first; the last entry is the minute that runs."""
+
+    per_minute: list[int] = []
+    latency_p50_ms: list[float | None] = []
+    latency_p99_ms: list[float | None] = []
+
+
+class Paused(Document, frozen=True, kw_only=True):
+    """A pause by a person."""
+
+    since: str
+    until: str = ""
+    """Empty: until resumed."""
+
+
 class WorkerStatus(Document, frozen=True, kw_only=True):
     """One tool worker process."""
 
@@ -191,6 +207,8 @@ class RuntimeStatus(Document, frozen=True, kw_only=True):
     host: Host
     health: Health
     draining: bool = False
+    paused: Paused | None = None
+    activity: Activity = Activity()
 
 
 def status_schema() -> dict[str, object]:

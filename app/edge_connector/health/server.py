@@ -33,12 +33,15 @@ class HealthServer:
         allowed_hosts: Collection[str],
         status: Callable[[], RuntimeStatus],
         is_ready: Callable[[], bool],
+        next_free: bool = False,
     ) -> None:
+        """`next_free` takes any free port, and says so, when the wanted one is taken."""
         self._host = host
         self._port = port
         self._allowed_hosts = allowed_hosts
         self._status = status
         self._is_ready = is_ready
+        self._next_free = next_free
         self._runner: web.AppRunner | None = None
 
     @property
@@ -61,7 +64,15 @@ class HealthServer:
         runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._port, shutdown_timeout=1.0).start()
+            try:
+                await web.TCPSite(runner, self._host, self._port, shutdown_timeout=1.0).start()
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or not self._next_free:
+                    raise
+                log.warning(
+                    "health port is taken, another one is used port=%d holder=%s", self._port, _holder(self._port)
+                )
+                await web.TCPSite(runner, self._host, 0, shutdown_timeout=1.0).start()
         except OSError as error:
             await runner.cleanup()
             raise _cannot_listen(error, self._host, self._port) from error

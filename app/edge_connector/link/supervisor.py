@@ -67,6 +67,8 @@ class Link:
         self._draw = draw
         self._tasks = TaskOwner("link")
         self._redial = asyncio.Event()
+        self._may_dial = asyncio.Event()
+        self._may_dial.set()
         self._proved = False
         self._connection: LinkConnection | None = None
         self._stopped = False
@@ -106,6 +108,18 @@ class Link:
         log.info("dialling again now reason=%s", reason)
         self._redial.set()
 
+    async def hold(self, reason: str) -> None:
+        """Close the socket in order and dial no more until `release`."""
+        self._may_dial.clear()
+        self._redial.set()
+        if self._connection is not None:
+            await self._connection.close(reason)
+
+    def release(self) -> None:
+        """Dial again, at once."""
+        self._may_dial.set()
+        self._redial.set()
+
     @property
     def round_trip_s(self) -> float | None:
         """Seconds of the last heartbeat's round trip on the open link."""
@@ -123,6 +137,10 @@ class Link:
     async def _supervise(self) -> None:
         backoff = Backoff()
         while not self._stopped:
+            if not self._may_dial.is_set():
+                self._enter(LinkPhase.IDLE, down=None, next_attempt_at=None)
+                await self._may_dial.wait()
+                backoff = Backoff()
             self._redial.clear()
             self._proved = False
             down, drain, up_s = await self._connect_once(backoff.attempt + 1)

@@ -24,15 +24,17 @@ from edge_connector.control.address import control_address
 from edge_connector.control.lock import RuntimeLock
 from edge_connector.control.server import ControlServer
 from edge_connector.core.clock import Clock, SystemClock, to_iso
-from edge_connector.core.errors import Fatal
+from edge_connector.core.errors import Fatal, NeedsLogin
 from edge_connector.core.log import hide
 from edge_connector.core.services import ServiceStack
-from edge_connector.core.status import BundleStatus, Calls, Health, ToolStatus, WorkerStatus
 from edge_connector.core.tasks import TaskOwner
 from edge_connector.health.server import HealthServer
-from edge_connector.runtime.board import ProofView, Sources, StatusBoard
+from edge_connector.runtime.activity import ActivityLog
+from edge_connector.runtime.board import Sources, StatusBoard
 from edge_connector.runtime.calls import CallDesk
 from edge_connector.runtime.commands import Commands
+from edge_connector.runtime.facts import fill_sources
+from edge_connector.runtime.pause import Pause
 from edge_connector.runtime.probe import Prober
 from edge_connector.runtime.state import is_ready
 from edge_connector.runtime.uplink import Uplink
@@ -44,6 +46,7 @@ from edge_connector.wire import messages as m
 log = logging.getLogger(__name__)
 
 LOG_FILE = "edge-connector.log"
+PAUSE_FILE = "paused.json"
 SERVICE_STOP_S = 5.0
 RECEIPT_WAIT_S = 5.0
 """How long a stopping connector waits for the platform to confirm the last outcomes."""
@@ -63,10 +66,21 @@ class ConnectorRuntime:
         *,
         take_over: bool = False,
         exit_when_refused: bool = False,
+        auto_resume: bool = False,
+        stay_without_credentials: bool = False,
+        next_free_health_port: bool = False,
         clock: Clock | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        """`exit_when_refused` ends `run` with `Fatal` when the very first connection is refused for good."""
+        """Make a runtime; nothing is touched yet.
+
+        Args:
+            take_over: ask the platform to close another installation's session of this deployment.
+            exit_when_refused: end `run` with `Fatal` when the very first connection is refused for good.
+            auto_resume: go on with the pause of the last run.
+            stay_without_credentials: be there in the state `needs_you` instead of failing with `NeedsLogin`.
+            next_free_health_port: take any free port when the health port is taken (R7: the desktop's default port).
+        """
         self._loaded = loaded
         self._settings = loaded.settings
         self._paths = InstallationPaths(loaded.directory)
@@ -74,6 +88,9 @@ class ConnectorRuntime:
         self._draw = draw
         self._take_over = take_over
         self._exit_when_refused = exit_when_refused
+        self._auto_resume = auto_resume
+        self._stay_without_credentials = stay_without_credentials
+        self._next_free_health_port = next_free_health_port
         self._stop_requested = asyncio.Event()
         self._hard_stop = asyncio.Event()
         self._refusal: Fatal | None = None
@@ -81,6 +98,7 @@ class ConnectorRuntime:
         self._tasks = TaskOwner("runtime")
         self._lock = RuntimeLock(self._paths.lock_file)
         self._health: HealthServer | None = None
+        self._pausing: asyncio.Task[None] | None = None
         self.started = asyncio.Event()
         """Set when everything serves and the first dial has begun."""
 
@@ -105,6 +123,8 @@ class ConnectorRuntime:
             await self._drain()
         finally:
             await self._tasks.close()
+            if self._health is not None:
+                await self.pause.stop()
             await self._stack.stop()
             self._lock.release()
         log.info("stopped")
@@ -136,7 +156,16 @@ class ConnectorRuntime:
             draw=self._draw,
         )
         self._link = self._uplink.link
-        self.desk = CallDesk(self._link.send, lambda: self.board.changed("calls"))
+        self.activity = ActivityLog(self._clock)
+        self.desk = CallDesk(
+            self._link.send,
+            on_change=lambda: self.board.changed("calls"),
+            on_finished=self.activity.finished,
+            clock=self._clock,
+        )
+        self.pause = Pause(
+            self._paths.directory / PAUSE_FILE, self._clock, on_pause=self._on_pause, on_resume=self._on_resume
+        )
         self.executor = ToolExecutor(self._executor_config(), self.desk)
         self.desk.attach(self.executor)
         self._commands = Commands(self)
@@ -155,8 +184,19 @@ class ConnectorRuntime:
             allowed_hosts=settings.health_allowed_hosts,
             status=self.board.snapshot,
             is_ready=self._is_ready,
+            next_free=self._next_free_health_port,
         )
-        self._fill(sources, self._health)
+        fill_sources(
+            sources,
+            settings=settings,
+            uplink=self._uplink,
+            prober=self._prober,
+            executor=self.executor,
+            desk=self.desk,
+            health=self._health,
+            pause=self.pause,
+            activity=self.activity,
+        )
 
     async def _start(self) -> None:
         assert self._health is not None, "composed before started"
@@ -164,7 +204,12 @@ class ConnectorRuntime:
             self.board.raise_problem("configuration", key=f"configuration:{warning.message}", detail=warning.message)
         # Health listens before anything can take time, so that probes hear 503 and not silence.
         await self._stack.start(self._health)
-        self._uplink.check_credentials()
+        try:
+            self._uplink.check_credentials()
+        except NeedsLogin:
+            # The link finds them missing too and shows the problem; it looks again now and then.
+            if not self._stay_without_credentials:
+                raise
         await self._stack.start(self.executor)
         self._on_tools_changed()
         self._tasks.spawn(self._follow_tools(), name="tools")
@@ -175,6 +220,10 @@ class ConnectorRuntime:
         )
         self._lock.write(self._lock_content())
         await self._stack.start(self._prober)
+        if self._auto_resume:
+            self.pause.restore()
+        else:
+            self.pause.forget()
         await self._stack.start(self._link)
         self._tasks.spawn(self._keep_house(), name="housekeeping")
         log.info(
@@ -201,12 +250,14 @@ class ConnectorRuntime:
         await self._wait_for_receipts()
 
     async def _wait_for_receipts(self) -> None:
-        deadline = self._clock.monotonic() + RECEIPT_WAIT_S
-        while self.desk.unconfirmed and self._link.is_open and not self._hard_stop.is_set():
-            if self._clock.monotonic() > deadline:
-                log.warning("outcomes without receipt count=%d", self.desk.unconfirmed)
-                return
-            await asyncio.sleep(0.01)
+        """Until the platform confirmed every outcome, while that can happen."""
+        if not self._link.is_open or self._hard_stop.is_set():
+            return
+        try:
+            async with asyncio.timeout(RECEIPT_WAIT_S):
+                await self.desk.settled()
+        except TimeoutError:
+            log.warning("outcomes without receipt count=%d", self.desk.unconfirmed)
 
     async def _keep_house(self) -> None:
         """What has to be looked at now and then: the lock file, and the age of the proof."""
@@ -219,6 +270,26 @@ class ConnectorRuntime:
             self.board.changed("time")
 
     # ---- what changes
+
+    def _on_pause(self) -> None:
+        self.board.set_flags(paused=True)
+        self._link.send(m.Goodbye(reason="paused"))
+        self._pausing = self._tasks.spawn(self._step_back(), name="pause")
+
+    async def _step_back(self) -> None:
+        """Running calls finish, then the platform sees this connector offline because it is paused."""
+        try:
+            async with asyncio.timeout(self._settings.shutdown_grace_s):
+                await self.desk.settled()
+        except TimeoutError:
+            log.info("paused with running calls, their outcomes follow after resuming count=%d", self.desk.open)
+        await self._link.hold("paused")
+
+    def _on_resume(self) -> None:
+        if self._pausing is not None:
+            self._pausing.cancel()
+        self.board.set_flags(paused=False)
+        self._link.release()
 
     def _on_refused(self, refusal: Fatal) -> None:
         if self._exit_when_refused:
@@ -273,50 +344,6 @@ class ConnectorRuntime:
             log_file=self._paths.logs / LOG_FILE,
             platform_url=settings.platform_api_url,
         )
-
-    def _fill(self, sources: Sources, health: HealthServer) -> None:
-        sources.link = self._uplink.view
-        sources.authorised = lambda: self._uplink.authorised
-        sources.health = lambda: Health(host=self._settings.health_host, port=health.port)
-        sources.proof = lambda: ProofView(
-            supported=self._prober.supported,
-            at=self._prober.proven_at,
-            wall=self._prober.proven_wall,
-            round_trip_s=self._prober.round_trip_s,
-        )
-        sources.calls = self._calls
-        sources.bundle = self._bundle
-        sources.tools = lambda: [
-            ToolStatus(name=tool.name, title=tool.title, source=tool.source, risk=tool.risk, repeat=tool.repeat)
-            for tool in self.executor.tools
-        ]
-        sources.workers = lambda: [
-            WorkerStatus(
-                pid=worker.pid,
-                kind=worker.kind,
-                busy=worker.busy,
-                calls_done=worker.calls_done,
-                cpu_percent=worker.cpu_percent,
-                memory_bytes=worker.memory_bytes,
-            )
-            for worker in self.executor.workers()
-        ]
-
-    def _calls(self) -> Calls:
-        running, queued, slots = self.executor.load()
-        return Calls(
-            running=running,
-            queued=queued,
-            slots=slots,
-            received=self.desk.received,
-            outcomes={str(kind): count for kind, count in self.desk.outcomes.items()},
-            unsent_outcomes=self.desk.unconfirmed,
-        )
-
-    def _bundle(self) -> BundleStatus:
-        local = any(tool.source == "local" for tool in self.executor.tools)
-        path = str(self._settings.implementations_path) if local else ""
-        return BundleStatus(source="local" if local else "builtin", path=path)
 
     def _lock_content(self) -> dict[str, Any]:
         return {

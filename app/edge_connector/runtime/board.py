@@ -22,6 +22,7 @@ from edge_connector.core.clock import Clock, to_iso
 from edge_connector.core.feed import Feed
 from edge_connector.core.problems import Severity, describe
 from edge_connector.core.status import (
+    Activity,
     Authorised,
     BundleStatus,
     Calls,
@@ -29,6 +30,7 @@ from edge_connector.core.status import (
     Host,
     Link,
     LinkPhase,
+    Paused,
     Problem,
     Process,
     Proven,
@@ -82,6 +84,8 @@ class Sources:
     bundle: Callable[[], BundleStatus]
     health: Callable[[], Health]
     authorised: Callable[[], Authorised]
+    paused: Callable[[], Paused | None]
+    activity: Callable[[], Activity]
 
 
 class StatusBoard:
@@ -106,13 +110,16 @@ class StatusBoard:
 
     # ---- facts in
 
-    def set_flags(self, *, stopping: bool | None = None, needs_person: bool | None = None) -> None:
+    def set_flags(
+        self, *, stopping: bool | None = None, needs_person: bool | None = None, paused: bool | None = None
+    ) -> None:
         """Change what the state depends on besides link and proof."""
         old = self._flags
         self._flags = replace(
             old,
             stopping=old.stopping if stopping is None else stopping,
             needs_person=old.needs_person if needs_person is None else needs_person,
+            paused=old.paused if paused is None else paused,
         )
         self.changed("flags")
 
@@ -226,6 +233,8 @@ class StatusBoard:
                 disk_free_bytes=shutil.disk_usage(self._directory).free,
             ),
             health=sources.health(),
+            paused=sources.paused(),
+            activity=sources.activity(),
         )
 
     def _facts(self) -> Facts:

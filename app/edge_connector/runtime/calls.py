@@ -14,6 +14,7 @@ from typing import Protocol
 
 from msgspec import Raw
 
+from edge_connector.core.clock import Clock
 from edge_connector.tools.calls import CallOutcome, CallRequest, OutcomeKind
 from edge_connector.wire import messages as m
 
@@ -41,16 +42,27 @@ class Executor(Protocol):
 class CallDesk:
     """Takes calls from the link to the executor and outcomes back. It is the executor's sink."""
 
-    def __init__(self, send: Callable[[m.Message], bool], on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        send: Callable[[m.Message], bool],
+        *,
+        on_change: Callable[[], None],
+        on_finished: Callable[[CallRequest, float, CallOutcome], None],
+        clock: Clock,
+    ) -> None:
+        """`on_finished` hears of each call with the wall-clock moment of its start and its outcome."""
         self._send = send
         self._on_change = on_change
+        self._on_finished = on_finished
+        self._clock = clock
         self._executor: Executor | None = None
-        self._running: set[str] = set()
+        self._running: dict[str, tuple[CallRequest, float]] = {}
         self._held: dict[str, m.Result | m.Failure] = {}
         self._held_bytes = 0
         self._recent: dict[str, m.Result | m.Failure] = {}
         self._recent_bytes = 0
         self._probe_calls: dict[str, str] = {}
+        self._settled = asyncio.Event()
         self._local: dict[str, asyncio.Future[CallOutcome]] = {}
         self.on_probe_done: Callable[[str, bool], None] = lambda nonce, tools_proven: None
         """Called when the platform confirmed the outcome of a probe's call."""
@@ -73,6 +85,16 @@ class CallDesk:
         """Calls that have no outcome yet."""
         return len(self._running)
 
+    async def settled(self) -> None:
+        """Returns when no call runs and the platform confirmed every outcome."""
+        while self._running or self._held:
+            self._settled.clear()
+            await self._settled.wait()
+
+    def _look_whether_settled(self) -> None:
+        if not self._running and not self._held:
+            self._settled.set()
+
     # ---- from the platform
 
     def on_call(self, call: m.Call) -> None:
@@ -83,13 +105,11 @@ class CallDesk:
         if call.id in self._running:
             self._send(m.Accepted(id=call.id))
             return
-        assert self._executor is not None, "the executor is attached before the link starts"
-        self._running.add(call.id)
         self.received += 1
         if call.probe:
             self._probe_calls[call.id] = call.probe
         context = call.context
-        self._executor.submit(
+        self._submit(
             CallRequest(
                 id=call.id,
                 tool=call.tool,
@@ -103,6 +123,11 @@ class CallDesk:
                 probe=bool(call.probe),
             )
         )
+
+    def _submit(self, request: CallRequest) -> None:
+        assert self._executor is not None, "the executor is attached before anybody can call"
+        self._running[request.id] = (request, self._clock.wall())
+        self._executor.submit(request)
 
     def on_cancel(self, cancel: m.Cancel) -> None:
         """Stop a call."""
@@ -119,6 +144,7 @@ class CallDesk:
             self._remember(outcome)
             if (nonce := self._probe_calls.pop(call_id, None)) is not None:
                 self.on_probe_done(nonce, isinstance(outcome, m.Result))
+        self._look_whether_settled()
 
     async def run_locally(self, request: CallRequest) -> CallOutcome:
         """Run a call of somebody on this machine: same executor, limits and checks, but the platform does not hear of
@@ -127,8 +153,7 @@ class CallDesk:
         assert self._executor is not None, "the executor is attached before anybody can call"
         future: asyncio.Future[CallOutcome] = asyncio.get_running_loop().create_future()
         self._local[request.id] = future
-        self._running.add(request.id)
-        self._executor.submit(request)
+        self._submit(request)
         try:
             return await future
         finally:
@@ -156,11 +181,13 @@ class CallDesk:
 
     def finished(self, outcome: CallOutcome) -> None:
         """Keep the outcome and send it if the link is up."""
-        self._running.discard(outcome.id)
+        request, started = self._running.pop(outcome.id)
+        self._on_finished(request, started, outcome)
         self.outcomes[outcome.kind] += 1
         if (local := self._local.pop(outcome.id, None)) is not None:
             if not local.done():
                 local.set_result(outcome)
+            self._look_whether_settled()
             return
         message = _to_message(outcome)
         self._hold(message)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from edge_connector.config.edit import edit_document, edit_sentence, set_value, unset_value
+from edge_connector.config.listing import show
 from edge_connector.core.errors import UserError
 from edge_connector.tools.calls import CallOutcome, CallRequest
 
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 MAX_LOCAL_TIMEOUT_S = 3600.0
 LOCAL_PROOF_S = 10.0
+MAX_PAUSE_S = 30 * 86_400.0
 
 
 class Commands:
@@ -47,6 +49,17 @@ class Commands:
             case "redial":
                 self._runtime.redial("asked by command")
                 return {"redialling": True}
+            case "pause":
+                return self._pause(params)
+            case "resume":
+                self._runtime.pause.end("asked by command")
+                return {"paused": False}
+            case "calls.recent":
+                return self._recent(params)
+            case "activity":
+                return msgspec.to_builtins(self._runtime.activity.summary())
+            case "config.show":
+                return show(self._runtime.directory, os.environ).to_document()
             case "config.set" | "config.unset":
                 return self._edit_config(method, params)
             case "reload":
@@ -57,6 +70,21 @@ class Commands:
     def watch_status(self) -> AsyncIterator[dict[str, Any]]:
         """The status document now and after each change."""
         return self._runtime.watch_status()
+
+    def _pause(self, params: dict[str, Any]) -> dict[str, Any]:
+        for_s = params.get("forS")
+        if for_s is not None and not (isinstance(for_s, int | float) and 0 < for_s <= MAX_PAUSE_S):
+            raise UserError("bad_request", f"`forS` must be seconds above 0 and up to {MAX_PAUSE_S:.0f}.")
+        self._runtime.pause.start(for_s)
+        view = self._runtime.pause.view
+        assert view is not None, "a pause was just begun"
+        return {"paused": True, "pausedUntil": view.until}
+
+    def _recent(self, params: dict[str, Any]) -> list[dict[str, object]]:
+        limit, tool = params.get("limit", 50), params.get("tool", "")
+        if not isinstance(limit, int) or limit < 1 or not isinstance(tool, str):
+            raise UserError("bad_request", "`limit` must be a number above 0 and `tool` a string.")
+        return [call.to_document() for call in self._runtime.activity.recent(limit, tool)]
 
     def _edit_config(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         key, value = params.get("key"), params.get("value", "")

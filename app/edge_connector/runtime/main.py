@@ -17,7 +17,7 @@ from edge_connector.runtime.app import LOG_FILE, ConnectorRuntime
 log = logging.getLogger(__name__)
 
 
-def run_headless(loaded: LoadedConfig, *, take_over: bool = False) -> int:
+def run_headless(loaded: LoadedConfig, *, take_over: bool = False, auto_resume: bool = False) -> int:
     """Run a connector until a signal or a command stops it; returns the exit code 0, or 130 after a second signal.
 
     Raises:
@@ -26,11 +26,11 @@ def run_headless(loaded: LoadedConfig, *, take_over: bool = False) -> int:
     prepare_directory(loaded.directory)
     logs.configure(loaded.settings.log_level, file=loaded.paths.logs / LOG_FILE)
     with asyncio.Runner(loop_factory=fastest_loop()) as runner:
-        return runner.run(_host(loaded, take_over=take_over))
+        return runner.run(_host(loaded, take_over=take_over, auto_resume=auto_resume))
 
 
-async def _host(loaded: LoadedConfig, *, take_over: bool) -> int:
-    runtime = ConnectorRuntime(loaded, take_over=take_over, exit_when_refused=True)
+async def _host(loaded: LoadedConfig, *, take_over: bool, auto_resume: bool) -> int:
+    runtime = ConnectorRuntime(loaded, take_over=take_over, auto_resume=auto_resume, exit_when_refused=True)
     signals = 0
 
     def on_signal(name: str) -> None:

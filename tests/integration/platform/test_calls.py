@@ -14,7 +14,7 @@ from edge_connector.platform_api import models as api
 from edge_connector.platform_api import operations as ops
 from edge_connector.wire import messages as m
 from tests.support.peers import ConnectorPeer, connector, pair, tool
-from tests.support.platform import RunningPlatform, result_of, running_platform
+from tests.support.real_platform import RunningPlatform, result_of, running_platform
 from tests.support.waiting import eventually
 
 

@@ -18,7 +18,7 @@ from edge_connector.platform_api import operations as ops
 from edge_connector.platform_api.client import PlatformClient
 from edge_connector.platform_server.app import PlatformConfig, PlatformServer
 from tests.support.peers import connector, pair
-from tests.support.platform import RunningPlatform, running_platform
+from tests.support.real_platform import RunningPlatform, running_platform
 
 
 async def ask(

@@ -18,7 +18,7 @@ from edge_connector.platform_api import operations as ops
 from edge_connector.platform_api.client import PlatformClient
 from edge_connector.platform_server.app import PlatformConfig, PlatformServer, serve_forever
 from edge_connector.platform_server.data_directory import backup
-from tests.support.platform import running_platform
+from tests.support.real_platform import running_platform
 
 
 async def start_fails(config: PlatformConfig) -> Exception:

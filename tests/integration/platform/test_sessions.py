@@ -11,10 +11,11 @@ import pytest
 from msgspec import Raw
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from edge_connector.platform_api import models as api
 from edge_connector.platform_api import operations as ops
 from edge_connector.wire import messages as m
 from tests.support.peers import caller, connector, dial, pair, tool
-from tests.support.platform import running_platform
+from tests.support.real_platform import running_platform
 from tests.support.waiting import eventually
 
 HELLO = msgspec.json.encode(m.Hello(versions=[1], instance_id="i")).decode()
@@ -257,6 +258,34 @@ async def test_a_caller_session_calls_reports_progress_and_cancels(tmp_path: Pat
             assert (await program.until(m.Failure, "mine-3")).error.code == "unknown_tool"
             history = (await platform.client.call(ops.LIST_CALLS)).calls
             assert sorted(call.outcome or "" for call in history) == ["cancelled", "succeeded"]
+
+
+async def test_the_same_id_of_a_caller_is_the_same_call_across_sessions(tmp_path: Path) -> None:
+    def answer(call: m.Call) -> m.Message | None:
+        return None if call.tool == "slow" else m.Result(id=call.id, result=call.arguments)
+
+    async with running_platform(tmp_path) as platform:
+        edge = await platform.deploy()
+        tools = [tool("echo"), tool("slow")]
+        token = f"Bearer {platform.server_token}"
+        async with connector(platform.rpc_url, pair(edge.id, edge.secret), tools=tools, answer=answer) as peer:
+            async with caller(platform.rpc_url, token) as program:
+                await program.call("a", "echo", {"x": 1})
+                await program.until(m.Result, "a")
+                await program.call("b", "slow", {})
+                await eventually(lambda: len(peer.calls) == 2, what="the slow call")
+            async with caller(platform.rpc_url, token) as program:
+                await program.call("a", "echo", {"x": 2})
+                assert bytes((await program.until(m.Result, "a")).result) == b'{"x":1}'
+                await program.call("b", "slow", {})
+                await program.until(m.Accepted, "b")
+                await peer.send(m.Result(id=peer.calls[1].id, result=Raw(b"7")))
+                assert bytes((await program.until(m.Result, "b")).result) == b"7"
+            assert len(peer.calls) == 2
+            other = (await platform.client.call(ops.CREATE_SERVER_TOKEN, api.ServerTokenRequest(name="other"))).token
+            async with caller(platform.rpc_url, f"Bearer {other}") as program:
+                await program.call("a", "echo", {"x": 3})
+                assert bytes((await program.until(m.Result, "a")).result) == b'{"x":3}'
 
 
 async def test_many_connectors_open_and_call_at_once(tmp_path: Path) -> None:

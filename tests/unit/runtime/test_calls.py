@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from msgspec import Raw
 
+from edge_connector.core.clock import SystemClock
 from edge_connector.runtime import calls
 from edge_connector.runtime.calls import CallDesk
 from edge_connector.tools.calls import CallOutcome, CallRequest, OutcomeKind
@@ -52,7 +53,9 @@ def executor() -> Executor:
 
 @pytest.fixture
 def desk(link: Link, executor: Executor) -> CallDesk:
-    desk = CallDesk(link.send, lambda: None)
+    desk = CallDesk(
+        link.send, on_change=lambda: None, on_finished=lambda request, started, outcome: None, clock=SystemClock()
+    )
     desk.attach(executor)
     return desk
 

@@ -6,6 +6,7 @@ from edge_connector.platform_api.models import MAX_TIMEOUT_MS
 from edge_connector.platform_server.identity import Principal
 from edge_connector.platform_server.refusals import Refused
 from edge_connector.platform_server.tool_rpc.arguments import problem_of
+from edge_connector.platform_server.tool_rpc.caller_calls import CallerCall, CallerCalls
 from edge_connector.platform_server.tool_rpc.calls import CallOrder, CallRouter, PendingCall
 from edge_connector.platform_server.tool_rpc.connection import Connection
 from edge_connector.wire import messages as m
@@ -14,14 +15,14 @@ MAX_OPEN = 10_000
 
 
 class CallerLink:
-    """The platform's side of one caller. Call ids are the caller's own and mean nothing outside its session."""
+    """The platform's side of one caller. Call ids are the caller's own and mean nothing outside its credential."""
 
-    def __init__(self, connection: Connection, principal: Principal, router: CallRouter) -> None:
+    def __init__(self, connection: Connection, principal: Principal, router: CallRouter, calls: CallerCalls) -> None:
         self._connection = connection
         self._principal = principal
         self._router = router
-        self._open: dict[str, PendingCall] = {}
-        self._is_closed = False
+        self._calls = calls
+        self._open: dict[str, CallerCall] = {}
 
     def request_close(self, code: int, reason: str) -> None:
         """End the session soon."""
@@ -40,22 +41,24 @@ class CallerLink:
         if isinstance(message, m.Call):
             self._call(message)
         elif isinstance(message, m.Cancel):
-            call = self._open.get(message.id)
-            if call is not None:
-                self._router.cancel(call, message.reason or "cancelled by the caller")
+            call = self._calls.find(self._principal.id, message.id)
+            if call is not None and call.pending is not None:
+                self._router.cancel(call.pending, message.reason or "cancelled by the caller")
 
     def before_flush(self) -> None:
         return
 
     def closed(self, reason: str) -> None:
-        # The calls go on: their outcomes are in the history.
-        self._is_closed = True
+        # The calls go on: a later session that sends their ids again hears how they end.
+        for call in self._open.values():
+            if call.reporter is self:
+                call.reporter = None
         self._open.clear()
 
     def _call(self, asked: m.Call) -> None:
-        if asked.id in self._open:
-            # The same id is the same call: it runs already.
-            self.send(m.Accepted(id=asked.id))
+        known = self._calls.find(self._principal.id, asked.id)
+        if known is not None:
+            self._repeat(known)
             return
         if len(self._open) >= MAX_OPEN:
             self._refuse(asked.id, "too_many_calls", f"More than {MAX_OPEN} calls are open in this session.")
@@ -76,35 +79,32 @@ class CallerLink:
             else asked.context.user or self._principal.email,
             credential=self._principal.name,
         )
+        call = CallerCall(asked.id, self)
+        self._calls.add(self._principal.id, call)
         try:
-            call = self._router.start(order, lambda ended: self._report(asked.id, ended))
+            pending = self._router.start(order, lambda ended: self._ended(call, ended))
         except Refused as error:
+            # Nothing started, so the same id may be tried again.
+            self._calls.discard(self._principal.id, call)
             self._refuse(asked.id, error.code, error.message, error.hint)
             return
-        if not call.row.outcome:
+        if call.outcome is None:
+            call.pending = pending
             self._open[asked.id] = call
-            call.on_progress = lambda news: self._news(asked.id, news)
+            pending.on_progress = call.news
 
-    def _news(self, call_id: str, news: m.Message) -> None:
-        if self._is_closed:
+    def _repeat(self, known: CallerCall) -> None:
+        if known.outcome is not None:
+            self.send(known.outcome)
             return
-        if isinstance(news, m.Progress):
-            self.send(m.Progress(id=call_id, fraction=news.fraction, message=news.message))
-        else:
-            self.send(m.Accepted(id=call_id))
+        known.reporter = self
+        self._open[known.id] = known
+        self.send(m.Accepted(id=known.id))
 
-    def _report(self, call_id: str, call: PendingCall) -> None:
-        self._open.pop(call_id, None)
-        if self._is_closed:
-            return
-        duration_ms = call.row.duration_ms or 0.0
-        if call.result is not None:
-            self.send(m.Result(id=call_id, result=call.result, duration_ms=duration_ms))
-        else:
-            assert call.error is not None, "a call without a result has an error"
-            self.send(
-                m.Failure(id=call_id, outcome=m.Outcome(call.row.outcome), error=call.error, duration_ms=duration_ms)
-            )
+    def _ended(self, call: CallerCall, pending: PendingCall) -> None:
+        if isinstance(call.reporter, CallerLink):
+            call.reporter._open.pop(call.id, None)
+        self._calls.ended(call.end(pending))
 
     def _refuse(self, call_id: str, code: str, message: str, hint: str = "") -> None:
         error = m.CallError(code=code, message=message, hint=hint)

@@ -16,6 +16,7 @@ from edge_connector.platform_server.deployments import Deployments
 from edge_connector.platform_server.fleet import DeploymentState, Fleet
 from edge_connector.platform_server.identity import Identity, Principal, new_id
 from edge_connector.platform_server.refusals import Refused, too_many_attempts, unauthorized
+from edge_connector.platform_server.tool_rpc.caller_calls import CallerCalls
 from edge_connector.platform_server.tool_rpc.caller_link import CallerLink
 from edge_connector.platform_server.tool_rpc.calls import CallRouter
 from edge_connector.platform_server.tool_rpc.connection import Connection, Peer, Receive, Send
@@ -61,6 +62,7 @@ class ToolRpcEndpoint:
         self._all_gone = asyncio.Event()
         self._all_gone.set()
         self._callers: set[CallerLink] = set()
+        self._caller_calls = CallerCalls()
         self._is_stopping = False
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -171,7 +173,7 @@ class ToolRpcEndpoint:
     def _admit_caller(self, connection: Connection, principal: Principal) -> CallerLink:
         if Scope.CALLS not in principal.scopes:
             raise ProtocolError(CloseCode.FORBIDDEN, "a deployment's credentials do not call tools; use a server token")
-        link = CallerLink(connection, principal, self._router)
+        link = CallerLink(connection, principal, self._router, self._caller_calls)
         self._callers.add(link)
         self._welcome(connection, principal.organization_id)
         return link

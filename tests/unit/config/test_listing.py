@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from edge_connector.cli.config_command import (
+from edge_connector.config.listing import (
     check,
     check_document,
     edit_document,
@@ -93,7 +93,7 @@ def test_check_lists_problems_as_a_document(tmp_path: Path) -> None:
 
 
 def test_nothing_heavy_is_imported() -> None:
-    code = "import sys, edge_connector.cli.config_command; print(*sorted(sys.modules))"
+    code = "import sys, edge_connector.config.listing; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     loaded = set(done.stdout.split())
     assert loaded.isdisjoint({"click", "rich", "aiohttp", "asyncio", "jwt", "psutil", "platformdirs", "websockets"})
