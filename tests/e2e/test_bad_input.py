@@ -72,15 +72,15 @@ CASES = (
         "wrong type",
         ("run",),
         1,
-        "wrong_type",
-        ("healthPort", "whole number"),
-        prepare=config('{"healthPort": "many"}'),
+        "setting_wrong_type",
+        ("toolConcurrency", "whole number", "config.json"),
+        prepare=config('{"toolConcurrency": "many"}'),
     ),
     Case(
         "out of range",
         ("run",),
         1,
-        "out_of_range",
+        "setting_out_of_range",
         ("HEALTH_PORT", "65535"),
         variables={**PAIR, "HEALTH_PORT": "70000"},
     ),
@@ -88,7 +88,7 @@ CASES = (
         "wrong flag value",
         ("run", "--tool-concurrency", "0"),
         1,
-        "out_of_range",
+        "setting_out_of_range",
         ("--tool-concurrency", "from 1 to 256"),
         variables=PAIR,
     ),
@@ -96,7 +96,7 @@ CASES = (
         "wrong URL scheme",
         ("run",),
         1,
-        "wrong_scheme",
+        "url_wrong_scheme",
         ("TOOL_RPC_URL", "ws:// or wss://"),
         variables={**PAIR, "TOOL_RPC_URL": "http://localhost:3001"},
     ),
@@ -175,7 +175,7 @@ CASES = (
         ("helthPort",),
         ("healthPort",),
     ),
-    Case("config set of a wrong value", ("config", "set", "healthPort", "x"), 1, "wrong_type", ("healthPort",)),
+    Case("config set of a wrong value", ("config", "set", "healthPort", "x"), 1, "setting_wrong_type", ("healthPort",)),
     Case(
         "config set into a broken file",
         ("config", "set", "healthPort", "1"),
@@ -221,7 +221,7 @@ async def test_config_validate_names_the_nearest_setting_and_every_problem(home:
     assert "toolConcurrency" in shown.err and "logLevel" in shown.err
     as_json = await run_command("config", "validate", "--json", directory=home)
     assert as_json.code == 1 and not as_json.document["valid"]
-    assert {problem["code"] for problem in as_json.document["problems"]} >= {"unknown_setting", "out_of_range"}
+    assert {problem["code"] for problem in as_json.document["problems"]} >= {"unknown_setting", "setting_out_of_range"}
 
 
 async def test_a_taken_health_port_names_its_holder_and_the_variable(home: Path) -> None:
@@ -270,10 +270,10 @@ async def test_an_unknown_tool_names_the_nearest(access: Access, home: Path) -> 
 async def test_wrong_arguments_of_a_tool_name_the_field(access: Access, home: Path) -> None:
     async with access.connector(home, EC_API_TOKEN=access.served.server_token) as fixed:
         for words in (("--local",), ("--deployment", fixed.deployment.id)):
-            ended = await fixed.process.command("call", "echo", "--args", '{"message": 5}', "--json", *words)
+            ended = await fixed.process.command("call", "getDiskUsage", "--args", '{"path": 5}', "--json", *words)
             assert ended.code == 1
             assert ended.document["outcome"] == "refused" and ended.error["code"] == "invalid_arguments"
-            assert "message" in ended.error["message"]
+            assert "path" in ended.error["message"]
 
 
 async def test_an_unreadable_token_is_not_shown(access: Access, home: Path) -> None:

@@ -61,18 +61,18 @@ class HealthServer:
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/statusz", self._statusz)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         try:
             try:
-                await web.TCPSite(runner, self._host, self._port, shutdown_timeout=1.0).start()
+                await web.TCPSite(runner, self._host, self._port).start()
             except OSError as error:
                 if error.errno != errno.EADDRINUSE or not self._next_free:
                     raise
                 log.warning(
                     "health port is taken, another one is used port=%d holder=%s", self._port, _holder(self._port)
                 )
-                await web.TCPSite(runner, self._host, 0, shutdown_timeout=1.0).start()
+                await web.TCPSite(runner, self._host, 0).start()
         except OSError as error:
             await runner.cleanup()
             raise _cannot_listen(error, self._host, self._port) from error

@@ -7,6 +7,7 @@ with tools can be imported and tested anywhere.
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import tempfile
 import time
@@ -185,14 +186,16 @@ class ToolContext:
         """Tell the caller how far the call is; at most 20 a second are passed on.
 
         Args:
-            fraction: 0.0 to 1.0, None when unknown.
+            fraction: 0.0 to 1.0; None, or what is no finite number, when unknown.
             message: what is being done now.
         """
         now = time.monotonic()
         if self._port is None or (now - self._last_progress < PROGRESS_INTERVAL_S and fraction != 1):
             return
         self._last_progress = now
-        share = None if fraction is None else min(max(float(fraction), 0.0), 1.0)
+        # A number that is none (0/0 of an empty job) is unknown progress; JSON cannot carry it.
+        known = fraction is not None and math.isfinite(fraction)
+        share = min(max(float(fraction), 0.0), 1.0) if known and fraction is not None else None
         self._port.progress(self._seq, share, _transportable(message))
 
     @property

@@ -1,7 +1,8 @@
 """The calls of WebSocket callers by the callers' own ids, so that an id which comes again is the same call.
 
-A caller whose connection was lost sends its calls again in its next session: those that run go on and report there, those that
-are over give their outcome again, and none runs twice. Kept in memory and bounded; a restart of the platform forgets it.
+A caller whose connection was lost sends its calls again in its next session: those that run go on and report there,
+those that are over give their outcome again, and none runs twice. Kept in memory and bounded; a restart of the platform
+forgets it.
 """
 
 from __future__ import annotations
