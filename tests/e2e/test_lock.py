@@ -6,7 +6,8 @@ import signal
 from pathlib import Path
 
 from tests.e2e.access import Access
-from tests.support.processes import running_connector
+from tests.support.processes import ConnectorProcess, running_connector
+from tests.support.waiting import eventually
 
 
 async def test_a_second_run_is_refused_and_names_the_holder(access: Access, home: Path) -> None:
@@ -46,6 +47,9 @@ async def test_a_stopped_holder_still_holds_also_without_its_lock_file(access: A
         holder.lock_file.unlink()
         refused = await holder.command("run")
         assert (refused.code, words in refused.err) == (5, True)
+        # It runs, and is not said not to.
+        asked = await holder.command("status")
+        assert asked.code == 4 and "runs, but did not answer" in asked.err
         holder.send(signal.SIGCONT)
         assert await holder.stop() == 0
 
@@ -64,3 +68,20 @@ async def test_a_lock_file_that_is_rubbish_is_taken_over(access: Access, home: P
     async with running_connector(home, environment) as connector:
         await connector.until_state("working")
         assert connector.lock["pid"] == connector.pid
+
+
+async def test_of_several_started_at_once_exactly_one_runs(access: Access, home: Path) -> None:
+    environment = access.environment(await access.deploy("race"))
+    started = [ConnectorProcess(home, environment) for _ in range(4)]
+    try:
+        await eventually(lambda: sum(each.code is not None for each in started) == 3, what="three to be refused")
+        (winner,) = (each for each in started if each.code is None)
+        for loser in started:
+            assert loser is winner or loser.code == 5
+            assert loser is winner or "Edge runtime already running (pid " in loser.log
+        await winner.until_state("working")
+        assert winner.lock["pid"] == winner.pid
+        assert await winner.stop() == 0
+    finally:
+        for each in started:
+            await each.close()

@@ -123,3 +123,22 @@ async def test_kill_nine_leaves_no_workers_and_the_next_start_works_at_once(
             assert ended.error.code == "outcome_unknown"
             assert await second.stop() == 0
             assert not left_lock.exists() and not left_socket.exists()
+
+
+async def test_a_signal_while_tools_are_imported_is_obeyed_at_once(access: Access, home: Path) -> None:
+    folder = home / "custom-implementations"
+    folder.mkdir(parents=True)
+    (folder / "slow.py").write_text("import time\n\ntime.sleep(300)\n")
+    async with running_connector(home, access.environment(await access.deploy("slow"))) as connector:
+        # Probes are answered while it starts.
+        assert (await connector.health("/livez"))[0] == 200
+        assert (await connector.health("/healthz"))[0] == 503
+        await connector.until_log("credentials found")
+        refused = await connector.command("config", "set", "toolQueue", "3", "--json")
+        assert (refused.code, refused.error["code"]) == (5, "runtime_already_running")
+        assert "starting" in refused.error["hint"]
+        started = time.monotonic()
+        assert await connector.stop() == 0
+        assert time.monotonic() - started < 5.0
+        assert not connector.lock_file.exists()
+        assert connector.left_processes() == []

@@ -1,4 +1,4 @@
-"""Tools with bad manners, called over HTTP: whatever they do, the caller gets exactly one outcome with the right code."""
+"""Tools with bad manners, called over HTTP: whatever they do, the caller gets one outcome with the right code."""
 
 from __future__ import annotations
 

@@ -158,7 +158,14 @@ async def _start_platform(home: Home) -> PlatformServer:
 
     config = PlatformConfig(data=home.platform, api_port=_free_port("api"), rpc_port=_free_port("rpc"))
     server = PlatformServer(config)
-    await server.start()
+    try:
+        await server.start()
+    except UserError as error:
+        if error.code != "port_taken":
+            raise
+        # Somebody else took it between our look and our start.
+        server = PlatformServer(PlatformConfig(data=home.platform, api_port=0, rpc_port=0))
+        await server.start()
     return server
 
 

@@ -21,7 +21,7 @@ from edge_connector.config.edit import Edit
 from edge_connector.config.paths import InstallationPaths, prepare_directory
 from edge_connector.control.client import ControlClient
 from edge_connector.control.lock import RuntimeLock
-from edge_connector.core.errors import LockHeld
+from edge_connector.core.errors import LockHeld, NotConnected
 
 Verb = Literal["set", "unset"]
 
@@ -91,8 +91,14 @@ def _edit(home: Path, verb: Verb, key: str, value: str, *, as_json: bool) -> int
     lock = RuntimeLock(InstallationPaths(home).lock_file)
     try:
         lock.acquire(lambda: {"pid": os.getpid(), "program": f"edge-connector config {verb}"})
-    except LockHeld:
-        document = run_async(_edit_there(home, verb, key, value))
+    except LockHeld as held:
+        try:
+            document = run_async(_edit_there(home, verb, key, value))
+        except NotConnected as error:
+            if error.code != "not_running":
+                raise
+            hint = "It is starting or stopping: try again in a moment."
+            raise LockHeld(held.code, held.message, hint=hint) from error
         sentence = document.pop("sentence")
     else:
         try:

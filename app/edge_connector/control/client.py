@@ -48,7 +48,13 @@ class ControlClient:
                 except BaseException:
                     self._writer.close()
                     raise
-        except (OSError, TimeoutError) as error:
+        except TimeoutError as error:
+            raise NotConnected(
+                "no_answer",
+                f"The connector of {self._directory} runs, but did not answer within {CONNECT_TIMEOUT_S:.0f} s.",
+                hint="Its process may be stopped or very busy; look at its log.",
+            ) from error
+        except OSError as error:
             raise NotConnected(
                 "not_running",
                 f"No connector runs for {self._directory}.",

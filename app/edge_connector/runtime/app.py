@@ -99,6 +99,7 @@ class ConnectorRuntime:
         self._lock = RuntimeLock(self._paths.lock_file)
         self._health: HealthServer | None = None
         self._pausing: asyncio.Task[None] | None = None
+        self._starting: asyncio.Timeout | None = None
         self.started = asyncio.Event()
         """Set when everything serves and the first dial has begun."""
 
@@ -117,10 +118,10 @@ class ConnectorRuntime:
         self._lock.acquire(self._lock_content)
         try:
             self._compose()
-            await self._start()
-            self.started.set()
-            await self._stop_requested.wait()
-            await self._drain()
+            if await self._start_unless_stopped():
+                self.started.set()
+                await self._stop_requested.wait()
+                await self._drain()
         finally:
             await self._tasks.close()
             if self._health is not None:
@@ -138,6 +139,26 @@ class ConnectorRuntime:
         if not self._stop_requested.is_set():
             log.info("stopping hard=%s running=%d", hard, self.desk.open if self.started.is_set() else 0)
         self._stop_requested.set()
+        if self._starting is not None:
+            self._starting.reschedule(0)
+            self._starting = None
+
+    async def _start_unless_stopped(self) -> bool:
+        """Start; False when `stop` came meanwhile: importing tools can take long, and nobody waits for that."""
+        if self._stop_requested.is_set():
+            return False
+        try:
+            async with asyncio.timeout(None) as scope:
+                self._starting = scope
+                try:
+                    await self._start()
+                finally:
+                    self._starting = None
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            return False
+        return True
 
     def _compose(self) -> None:
         settings = self._settings
@@ -204,6 +225,7 @@ class ConnectorRuntime:
             self.board.raise_problem("configuration", key=f"configuration:{warning.message}", detail=warning.message)
         # Health listens before anything can take time, so that probes hear 503 and not silence.
         await self._stack.start(self._health)
+        self._lock.write(self._lock_content())
         try:
             self._uplink.check_credentials()
         except NeedsLogin:
@@ -218,7 +240,6 @@ class ConnectorRuntime:
         await self._stack.start(
             ControlServer(address, self._commands, hello={**hello, "directory": str(self._paths.directory)})
         )
-        self._lock.write(self._lock_content())
         await self._stack.start(self._prober)
         if self._auto_resume:
             self.pause.restore()
