@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from blockbuster import BlockingError, blockbuster_ctx
 from msgspec import Raw
 
 from edge_connector.core.errors import NotConnected
@@ -214,3 +216,17 @@ async def test_reload_serves_new_code_while_the_old_call_finishes(tmp_path: Path
         await eventually(offered, what="the new tool on the platform")
         assert result_of(await pair.call("later")) == 5
         assert result_of(await waiting) == 1.0
+
+
+async def test_nothing_blocks_the_loop_while_calls_are_served(tmp_path: Path) -> None:
+    async with paired(tmp_path) as pair:
+        with blockbuster_ctx() as guard:
+            # Both log to a handler of the test runner; writing a log line is a short local write by design.
+            for name in ("io.TextIOWrapper.write", "io.BufferedWriter.write"):
+                if name in guard.functions:
+                    guard.functions[name].deactivate()
+            replies = await asyncio.gather(*(pair.call("echo", {"message": number}) for number in range(50)))
+            await pair.call("block", {"seconds": 0.05})
+            with pytest.raises(BlockingError):
+                time.sleep(0.001)  # the guard sees what it is there for
+        assert all(reply.outcome == "succeeded" for reply in replies)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge_connector.core.problems import KINDS, describe
-from tests.support.documents import GENERATED, ROOT, renew
+from tests.support.documents import GENERATED, ROOT, STATUSZ, renew, statusz_schema
 
 
 @pytest.mark.parametrize(("file", "part"), [(file, part) for file, parts in GENERATED.items() for part in parts])
@@ -26,3 +26,7 @@ def test_words_of_the_look_are_kept() -> None:
     for kind in KINDS.values():
         for phrase in ("something went wrong", "please try again later", "invalid input"):
             assert phrase not in (kind.sentence + kind.fix).lower()
+
+
+def test_schema_of_the_status_is_current() -> None:
+    assert STATUSZ.read_text() == statusz_schema(), "docs/statusz.schema.json is stale: run `make docs`"

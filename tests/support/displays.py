@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -41,7 +41,13 @@ class Started:
     """One process of the desktop. Its output is in `log_file`."""
 
     def __init__(
-        self, words: list[str], environment: dict[str, str], log_file: Path, pass_fds: tuple[int, ...]
+        self,
+        words: list[str],
+        environment: dict[str, str],
+        log_file: Path,
+        *,
+        pass_fds: tuple[int, ...] = (),
+        listens: bool = False,
     ) -> None:
         self.words = words
         self.log_file = log_file
@@ -49,7 +55,7 @@ class Started:
             self._process = subprocess.Popen(
                 words,
                 env=environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if listens else subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 pass_fds=pass_fds,
@@ -67,11 +73,21 @@ class Started:
         """False after its end."""
         return self._process.poll() is None
 
+    def tell(self, line: str) -> None:
+        """Write a line to its standard input; it was started with `listens`."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line.encode() + b"\n")
+        self._process.stdin.flush()
+
+    def wait(self, *, deadline_s: float = EXIT_S) -> int:
+        """Wait for its own end; returns the exit code."""
+        return self._process.wait(deadline_s)
+
     def kill(self) -> None:
         """End it without a chance to say goodbye; idempotent."""
         if self.is_running:
             self._process.kill()
-        self._process.wait(EXIT_S)
+        self._reap()
 
     def stop(self) -> None:
         """End it in order, by force when it does not listen; idempotent."""
@@ -80,8 +96,16 @@ class Started:
             try:
                 self._process.wait(EXIT_S)
             except subprocess.TimeoutExpired:
-                self.kill()
+                self._process.kill()
+        self._reap()
+
+    def _reap(self) -> None:
         self._process.wait(EXIT_S)
+        if self._process.stdin is not None:
+            try:
+                self._process.stdin.close()
+            except BrokenPipeError:
+                pass
 
 
 class PrivateDesktop:
@@ -107,11 +131,24 @@ class PrivateDesktop:
         self._stack = ExitStack()
         self._started = 0
 
-    def start(self, *words: str, pass_fds: tuple[int, ...] = (), **variables: str) -> Started:
-        """Start a program on this desktop; it is ended with the desktop at the latest."""
+    def start(
+        self,
+        *words: str,
+        pass_fds: tuple[int, ...] = (),
+        listens: bool = False,
+        variables: Mapping[str, str] | None = None,
+    ) -> Started:
+        """Start a program on this desktop; it is ended with the desktop at the latest.
+
+        Args:
+            listens: whether it is given a standard input, see `Started.tell`.
+            variables: added to its environment.
+        """
         self._started += 1
         log_file = self.folder / f"{self._started:02d}-{Path(words[0]).name}.log"
-        started = Started([*words], {**self.environment, **variables}, log_file, pass_fds)
+        started = Started(
+            [*words], {**self.environment, **(variables or {})}, log_file, pass_fds=pass_fds, listens=listens
+        )
         self._stack.callback(started.stop)
         return started
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,13 @@ import click
 
 from edge_connector.cli.table import COMMANDS, edge_connector
 from edge_connector.core.problems import KINDS
+from edge_connector.core.status import status_schema
 from edge_connector.platform_api.operations import OPERATIONS
+from tests.support.asyncapi import asyncapi_text
 
 ROOT = Path(__file__).parent.parent.parent
+STATUSZ = ROOT / "docs" / "statusz.schema.json"
+ASYNCAPI = ROOT / "docs" / "tool-rpc.asyncapi.json"
 APP = ROOT / "app" / "edge_connector"
 ERROR_CLASSES = {
     "EdgeError": 1, "UserError": 1, "UsageError": 2, "NeedsLogin": 3, "NotConnected": 4, "RetryLater": 4, "LockHeld": 5,
@@ -112,8 +117,15 @@ def renew(text: str, name: str, made: str) -> str:
     return f"{head}{begin}\n\n{made.strip()}\n\n{end}{tail}"
 
 
+def statusz_schema() -> str:
+    """JSON Schema of `GET /statusz`."""
+    return json.dumps(status_schema(), indent=2) + "\n"
+
+
 def write_all() -> None:
     """Write every generated part."""
+    STATUSZ.write_text(statusz_schema())
+    ASYNCAPI.write_text(asyncapi_text())
     from edge_connector.config.document import with_table
 
     configuration = ROOT / "docs" / "configuration.md"
