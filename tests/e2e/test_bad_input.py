@@ -321,7 +321,8 @@ async def test_a_damaged_demo_folder(tmp_path: Path) -> None:
     assert "access.json" in ended.error["message"] and "Remove" in ended.error["hint"]
     (demo / "platform" / "platform.db").write_bytes(b"rubbish" * 1000)
     ended = await run_command("demo", "--once", "--json", "--dir", demo)
-    assert ended.code != 0 and ended.error["code"]
+    assert (ended.code, ended.error["code"]) == (1, "not_a_database")
+    assert str(demo / "platform" / "platform.db") in ended.error["message"]
 
 
 async def test_a_demo_folder_that_is_a_file(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -258,19 +257,3 @@ async def test_deployment_create_saves_the_pair_for_this_machine(access: Access,
         assert await connector.stop() == 0
     finally:
         await connector.close()
-
-
-async def test_version_starts_within_twice_a_bare_interpreter() -> None:
-    def best(words: list[str]) -> float:
-        times = []
-        for _ in range(7):
-            started = time.perf_counter()
-            subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
-            times.append(time.perf_counter() - started)
-        return min(times)
-
-    bare = await asyncio.to_thread(best, [sys.executable, "-c", "pass"])
-    script = Path(sys.executable).with_name("edge-connector")
-    version = await asyncio.to_thread(best, [str(script), "--version"])
-    # The issue asks for 2x; the rest of the room is for a machine that is busy with other tests.
-    assert version < 3 * bare, f"{version * 1000:.0f} ms against {bare * 1000:.0f} ms"

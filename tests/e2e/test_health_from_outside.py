@@ -1,76 +1,114 @@
-"""Probes as a kubelet sends them: to the machine's own address, with whatever Host."""
+"""Probes as a kubelet sends them: from another machine, with whatever Host."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import psutil
 import pytest
 
 from tests.e2e.access import Access
 from tests.support.processes import running_connector
 
+EDGE, OUTSIDE = "192.0.2.1", "192.0.2.2"
+"""The two ends of the cable; TEST-NET-1 (RFC 5737) is routed nowhere else."""
 
-def _outside_address() -> str:
-    """An IPv4 address of this machine that is not loopback; empty when there is none."""
-    for addresses in psutil.net_if_addrs().values():
-        for address in addresses:
-            if address.family == socket.AF_INET and not address.address.startswith("127."):
-                return address.address
-    return ""
+PROBE = """
+import http.client, json, sys
+connection = http.client.HTTPConnection(sys.argv[1], int(sys.argv[2]), timeout=10)
+headers = {"Host": sys.argv[4]} if sys.argv[4] else {}
+try:
+    connection.request("GET", sys.argv[3], headers=headers)
+except ConnectionRefusedError:
+    print(json.dumps([0, None]))
+else:
+    response = connection.getresponse()
+    print(json.dumps([response.status, json.loads(response.read())]))
+"""
 
 
-@pytest.fixture
-def outside() -> Iterator[str]:
-    """A non-loopback address of this machine; one made for the test on `lo` where the machine has none."""
-    found = _outside_address()
-    if found:
-        yield found
-        return
+class Cable:
+    """Two machines on a cable of their own: network namespaces with one end of a veth pair each."""
+
+    def __init__(self, name: str) -> None:
+        self.edge = f"{name}-edge"
+        self.outside = f"{name}-outside"
+
+    async def get(self, port: int, path: str, header: str = "") -> tuple[int, Any]:
+        """Status and document of a request from outside to the edge; status 0 when the port is closed."""
+        words = ["ip", "netns", "exec", self.outside, sys.executable, "-c", PROBE, EDGE, str(port), path, header]
+        ended = await asyncio.to_thread(subprocess.run, words, capture_output=True, text=True, timeout=20)
+        assert ended.returncode == 0, ended.stderr
+        code, document = json.loads(ended.stdout)
+        return code, document
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def cable() -> Iterator[Cable]:
     if os.geteuid() != 0:
-        pytest.skip("this machine has loopback addresses only, and adding one needs root")
-    made = "192.0.2.77"
-    subprocess.run(["ip", "address", "add", f"{made}/32", "dev", "lo"], check=True)
+        pytest.skip("network namespaces need root")
+    cable = Cable(f"ec{os.getpid()}")
+    made: list[str] = []
     try:
-        yield made
+        for name in (cable.edge, cable.outside):
+            ip("netns", "add", name)
+            made.append(name)
+            ip("-n", name, "link", "set", "lo", "up")
+        ip("-n", cable.edge, "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", cable.outside)
+        for name, address in ((cable.edge, EDGE), (cable.outside, OUTSIDE)):
+            ip("-n", name, "address", "add", f"{address}/30", "dev", "cable")
+            ip("-n", name, "link", "set", "cable", "up")
+        yield cable
     finally:
-        subprocess.run(["ip", "address", "del", f"{made}/32", "dev", "lo"], check=True)
+        for name in made:
+            ip("netns", "del", name)
 
 
 async def test_probes_from_outside_are_answered_whatever_their_host_header(
-    access: Access, home: Path, outside: str
+    access: Access, home: Path, cable: Cable
 ) -> None:
-    async with access.connector(home, HEALTH_HOST="0.0.0.0", HEALTH_ALLOWED_HOSTS="edge.example") as fixed:
-        connector = fixed.process
+    environment = access.environment(
+        await access.deploy("outside"),
+        HEALTH_HOST="0.0.0.0",
+        HEALTH_ALLOWED_HOSTS="edge.example",
+        TOOL_RPC_URL="ws://127.0.0.1:9",
+    )
+    async with running_connector(home, environment, network=cable.edge) as connector:
+        await connector.until_problem("platform_unreachable")
+        port = await connector.until_listening()
         for header in ("", "evil.example", "evil.example:8080", "10.1.2.3"):
-            assert (await connector.health("/livez", host=outside, header=header))[0] == 200, header
-            assert (await connector.health("/healthz", host=outside, header=header))[0] == 200, header
+            assert (await cable.get(port, "/livez", header))[0] == 200, header
+            code, document = await cable.get(port, "/healthz", header)
+            assert (code, document["status"]) == (503, "not ready"), header
         # A page in a browser can give its own name to this machine; it may not read the status.
-        code, document = await connector.health("/statusz", host=outside, header="evil.example")
+        code, document = await cable.get(port, "/statusz", "evil.example")
+        assert (code, document["error"]["code"]) == (403, "host_not_allowed")
+        for header in ("", "edge.example", "edge.example:8080", "localhost", "[::1]:8080"):
+            assert (await cable.get(port, "/statusz", header))[0] == 200, header
+
+
+async def test_without_health_host_nobody_outside_is_answered(access: Access, home: Path, cable: Cable) -> None:
+    environment = access.environment(await access.deploy("inside"), TOOL_RPC_URL="ws://127.0.0.1:9")
+    async with running_connector(home, environment, network=cable.edge) as connector:
+        port = await connector.until_listening()
+        assert await cable.get(port, "/livez") == (0, None)
+
+
+async def test_readiness_is_answered_to_any_host_name(access: Access, home: Path) -> None:
+    async with access.connector(home) as fixed:
+        for header in ("", "evil.example", "edge-connector.default.svc:8080"):
+            assert (await fixed.process.health("/healthz", header=header))[0] == 200, header
+            assert (await fixed.process.health("/livez", header=header))[0] == 200, header
+        code, document = await fixed.process.health("/statusz", header="evil.example")
         assert (code, document["error"]["code"]) == (403, "host_not_allowed")
         assert fixed.deployment.id not in str(document)
-        for header in ("", "edge.example", "edge.example:8080", "localhost", "[::1]:8080"):
-            assert (await connector.health("/statusz", host=outside, header=header))[0] == 200, header
-
-
-async def test_readiness_from_outside_is_503_until_connected(access: Access, home: Path, outside: str) -> None:
-    environment = access.environment(
-        await access.deploy("outside"), HEALTH_HOST="0.0.0.0", TOOL_RPC_URL="ws://127.0.0.1:9"
-    )
-    async with running_connector(home, environment) as connector:
-        await connector.until_problem("platform_unreachable")
-        assert (await connector.health("/livez", host=outside, header="evil.example"))[0] == 200
-        code, document = await connector.health("/healthz", host=outside, header="evil.example")
-        assert (code, document["status"]) == (503, "not ready")
-
-
-async def test_without_health_host_nobody_outside_is_answered(access: Access, home: Path, outside: str) -> None:
-    async with access.connector(home) as fixed:
-        port = await fixed.process.until_listening()
-        with pytest.raises(ConnectionRefusedError):
-            await asyncio.open_connection(outside, port)

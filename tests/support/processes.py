@@ -115,7 +115,10 @@ async def run_command(
 class ProgramProcess:
     """One process of the program that runs on. Standard output and error go to one file."""
 
-    def __init__(self, words: list[str], environment: Mapping[str, str], log_file: Path, *, cwd: Path) -> None:
+    def __init__(
+        self, words: list[str], environment: Mapping[str, str], log_file: Path, *, cwd: Path, network: str = ""
+    ) -> None:
+        """`network`: the network namespace it runs in; empty for the test's own."""
         self.log_file = log_file
         self.environment = dict(environment)
         self.expects_traceback = False
@@ -123,7 +126,7 @@ class ProgramProcess:
         with log_file.open("ab") as log:
             self.started_at = time.monotonic()
             self._process = subprocess.Popen(
-                [*COMMAND, *words],
+                [*(("ip", "netns", "exec", network) if network else ()), *COMMAND, *words],
                 env=self.environment,
                 cwd=cwd,
                 stdin=subprocess.DEVNULL,
@@ -192,11 +195,13 @@ class ProgramProcess:
 class ConnectorProcess(ProgramProcess):
     """`edge-connector run` for one installation directory."""
 
-    def __init__(self, directory: Path, environment: Mapping[str, str], *, options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, directory: Path, environment: Mapping[str, str], *, options: tuple[str, ...] = (), network: str = ""
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         variables = {**environment, "EC_HOME": str(directory)}
-        super().__init__(["run", *options], variables, _new_log(directory), cwd=directory)
+        super().__init__(["run", *options], variables, _new_log(directory), cwd=directory, network=network)
 
     # ---- files
 
@@ -316,10 +321,10 @@ class ConnectorProcess(ProgramProcess):
 
 @asynccontextmanager
 async def running_connector(
-    directory: Path, environment: Mapping[str, str], *options: str
+    directory: Path, environment: Mapping[str, str], *options: str, network: str = ""
 ) -> AsyncIterator[ConnectorProcess]:
     """A connector process; ended, reaped and checked for leftovers when the block ends."""
-    connector = ConnectorProcess(directory, environment, options=options)
+    connector = ConnectorProcess(directory, environment, options=options, network=network)
     try:
         yield connector
     except BaseException:

@@ -45,6 +45,8 @@ class Item:
 
     def __init__(self, bus: MessageBus, service: str, path: str) -> None:
         self._bus, self.service, self.path = bus, service, path
+        self.announced = ""
+        """The status it told last by signal: `Active`, `Passive`; empty when it told none."""
 
     async def get(self, name: str) -> Any:
         """A property, e.g. `Title`, `ToolTip`, `IconPixmap`, `Status`."""
@@ -122,10 +124,11 @@ class StatusNotifierHost:
     async def start(self) -> None:
         """Take the name and serve it."""
         self._bus.add_message_handler(self._handle)
-        await _call(
-            self._bus, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch", "s",
-            ["type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged'"],
-        )  # fmt: skip
+        for member in ("NameOwnerChanged", "NewStatus"):
+            await _call(
+                self._bus, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch", "s",
+                [f"type='signal',member='{member}'"],
+            )  # fmt: skip
         reply = await self._bus.request_name(WATCHER)
         assert reply is RequestNameReply.PRIMARY_OWNER, reply
         await self._bus.send(Message.new_signal(WATCHER_PATH, WATCHER, "StatusNotifierHostRegistered"))
@@ -146,6 +149,11 @@ class StatusNotifierHost:
             if not owner:
                 self.items = [item for item in self.items if item.service != name]
             return None
+        if message.message_type is MessageType.SIGNAL and message.member == "NewStatus":
+            for item in self.items:
+                if item.path == message.path:
+                    item.announced = message.body[0]
+            return None
         if message.message_type is not MessageType.METHOD_CALL or message.path != WATCHER_PATH:
             return None
         match message.interface, message.member:
@@ -165,8 +173,9 @@ class StatusNotifierHost:
         named = str(message.body[0])
         sender = message.sender or ""
         service, path = (sender, named) if named.startswith("/") else (named, "/StatusNotifierItem")
-        self.items = [item for item in self.items if item.service != service]
-        self.items.append(Item(self._bus, service, path))
+        # Items say it again when a host registers.
+        if not any((item.service, item.path) == (service, path) for item in self.items):
+            self.items.append(Item(self._bus, service, path))
 
     def _properties(self) -> dict[str, Variant]:
         return {

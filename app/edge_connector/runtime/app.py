@@ -232,14 +232,15 @@ class ConnectorRuntime:
             # The link finds them missing too and shows the problem; it looks again now and then.
             if not self._stay_without_credentials:
                 raise
-        await self._stack.start(self.executor)
-        self._on_tools_changed()
-        self._tasks.spawn(self._follow_tools(), name="tools")
+        # Before the tools, whose import can take long: `status` and `stop` are answered meanwhile.
         hello = {"program": "edge-connector", "release": __version__, "pid": os.getpid()}
         address = control_address(self._paths.directory)
         await self._stack.start(
             ControlServer(address, self._commands, hello={**hello, "directory": str(self._paths.directory)})
         )
+        await self._stack.start(self.executor)
+        self._on_tools_changed()
+        self._tasks.spawn(self._follow_tools(), name="tools")
         await self._stack.start(self._prober)
         if self._auto_resume:
             self.pause.restore()
