@@ -199,6 +199,26 @@ async def test_pause_finishes_what_runs_and_resume_works_again(tmp_path: Path) -
         assert result_of(await pair.call("echo", {"message": 1})) == {"message": 1}
 
 
+async def test_a_problem_reaches_the_platform_at_once(tmp_path: Path) -> None:
+    async with paired(tmp_path) as pair:
+        pair.runtime.board.raise_problem("tool_problem", key="tool:test", detail="A test made this.")
+
+        async def shown() -> bool:
+            connector = (await pair.platform.deployment(pair.deployment)).connectors[0]
+            return connector.state == "working_with_problems" and connector.problems[0].code == "tool_problem"
+
+        await eventually(shown, what="the problem on the platform", deadline_s=5)
+        pair.runtime.board.clear_problems(prefix="tool:")
+
+
+async def test_default_time_of_the_connector_holds_for_calls_without_one(tmp_path: Path) -> None:
+    async with paired(tmp_path, EC_TOOL_TIMEOUT_S="0.3") as pair:
+        reply = await pair.call("pause", {"seconds": 30})
+        assert reply.outcome == "timed_out"
+        tools = await pair.platform.client.call(ops.LIST_TOOLS)
+        assert {tool.timeout_ms for tool in tools.tools if tool.name == "pause"} == {300}
+
+
 async def test_reload_serves_new_code_while_the_old_call_finishes(tmp_path: Path) -> None:
     async with paired(tmp_path) as pair:
         waiting = asyncio.create_task(pair.call("pause", {"seconds": 1.0}))

@@ -17,6 +17,8 @@ from edge_connector.config.paths import choose_directory
 from edge_connector.config.settings import SETTINGS
 
 T = TypeVar("T")
+
+SCHEMA_VERSION = 1
 F = TypeVar("F", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON document.")
@@ -69,7 +71,9 @@ def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def print_json(document: Any) -> None:
-    """Print the one document of `--json`."""
+    """Print the one document of `--json`; objects carry their schema version."""
+    if isinstance(document, dict) and "schemaVersion" not in document:
+        document = {"schemaVersion": SCHEMA_VERSION, **document}
     sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None) + "\n")
 
 

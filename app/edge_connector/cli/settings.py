@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,9 +20,10 @@ from edge_connector.cli.options import (
 from edge_connector.config import listing
 from edge_connector.config.edit import Edit
 from edge_connector.config.paths import InstallationPaths, prepare_directory
+from edge_connector.config.settings import BY_KEY
 from edge_connector.control.client import ControlClient
 from edge_connector.control.lock import RuntimeLock
-from edge_connector.core.errors import LockHeld, NotConnected
+from edge_connector.core.errors import LockHeld, NotConnected, UsageError
 
 Verb = Literal["set", "unset"]
 
@@ -56,7 +58,11 @@ def show(directory: str | None, as_json: bool) -> int:
 @directory_option
 @json_option
 def set_(key: str, value: str, directory: str | None, as_json: bool) -> int:
-    """Set KEY to VALUE in config.json."""
+    """Set KEY to VALUE in config.json.
+
+    A secret is read from standard input: give `-` as its value.
+    """
+    value = _secret_value(key, value)
     return _edit(installation_directory(directory), "set", key, value, as_json=as_json)
 
 
@@ -83,6 +89,24 @@ def validate(directory: str | None, as_json: bool) -> int:
     for problem in () if as_json else problems:
         click.echo(f"error: {problem.message}\nfix: {problem.hint}", err=True)
     return 1 if problems else 0
+
+
+def _secret_value(key: str, value: str) -> str:
+    """The value of a secret from standard input; other values as they are.
+
+    Raises:
+        UsageError: a secret stands on the command line, where every user of the machine can read it.
+    """
+    setting = BY_KEY.get(key)
+    if setting is None or not setting.secret:
+        return value
+    if value == "-":
+        return sys.stdin.readline().rstrip("\r\n")
+    raise UsageError(
+        "secret_on_command_line",
+        f"{key} is a secret, and other users of this machine can read command lines.",
+        hint=f"Give it on standard input: `edge-connector config set {key} - < file`.",
+    )
 
 
 def _edit(home: Path, verb: Verb, key: str, value: str, *, as_json: bool) -> int:

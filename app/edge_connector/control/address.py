@@ -20,8 +20,7 @@ def control_address(directory: Path) -> Path:
     Raises:
         UserError: the folder for sockets belongs to somebody else or its path is too long.
     """
-    digest = hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:20]
-    path = _socket_folder() / f"{digest}.sock"
+    path = _address_in(_socket_folders()[0], directory)
     if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
         raise UserError(
             "socket_path_too_long",
@@ -31,11 +30,39 @@ def control_address(directory: Path) -> Path:
     return path
 
 
-def _socket_folder() -> Path:
+def possible_addresses(directory: Path) -> list[Path]:
+    """Where a running connector of `directory` may listen, likeliest first.
+
+    A connector that was started as a service or by cron may have had another `XDG_RUNTIME_DIR` than whoever looks.
+    """
+    return [_address_in(folder, directory) for folder in _socket_folders()]
+
+
+def is_trusted_owner(uid: int, directory: Path) -> bool:
+    """Whether a process of user `uid` may speak for `directory`: our own user, or whoever owns the directory.
+
+    Temporary folders are open to all users: without this check another user could answer in the connector's place.
+    """
+    try:
+        return uid in (os.getuid(), directory.stat().st_uid)
+    except OSError:
+        return uid == os.getuid()
+
+
+def _address_in(folder: Path, directory: Path) -> Path:
+    digest = hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:20]
+    return folder / f"{digest}.sock"
+
+
+def _socket_folders() -> list[Path]:
+    """The folder that a connector of this user and environment binds in, then those of other environments."""
+    folders = []
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime and Path(runtime).is_dir() and os.access(runtime, os.W_OK):
-        return Path(runtime) / "edge-connector"
-    return Path(tempfile.gettempdir()) / f"edge-connector-{os.getuid()}"
+        folders.append(Path(runtime) / "edge-connector")
+    folders.append(Path(tempfile.gettempdir()) / f"edge-connector-{os.getuid()}")
+    folders.append(Path(f"/run/user/{os.getuid()}/edge-connector"))
+    return list(dict.fromkeys(folders))
 
 
 def prepare_folder(folder: Path) -> None:

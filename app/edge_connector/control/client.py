@@ -10,12 +10,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from edge_connector.control.address import control_address
+from edge_connector.control.address import is_trusted_owner, possible_addresses
+from edge_connector.control.lock import LOCK_FILE, read_lock
 from edge_connector.control.patch import apply_patch
+from edge_connector.control.peer import listener_of
 from edge_connector.control.server import MAX_LINE_BYTES, VERSION
 from edge_connector.core.errors import EdgeError, NotConnected, UserError
 
 CONNECT_TIMEOUT_S = 3.0
+
+
+class _ForeignListener(Exception):
+    """Another user's process answers where the connector should."""
 
 
 class ControlClient:
@@ -39,28 +45,50 @@ class ControlClient:
             NotConnected: no connector runs for this directory.
             UserError: it speaks another control version.
         """
-        path = control_address(self._directory)
+        refused: EdgeError | None = None
+        for path in self._addresses():
+            try:
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    await self._connect(path)
+                return self
+            except TimeoutError as error:
+                raise NotConnected(
+                    "no_answer",
+                    f"The connector of {self._directory} runs, but did not answer within {CONNECT_TIMEOUT_S:.0f} s.",
+                    hint="Its process may be stopped or very busy; look at its log.",
+                ) from error
+            except OSError:
+                continue
+            except _ForeignListener as error:
+                refused = UserError(
+                    "foreign_socket",
+                    f"A process of another user listens at {path}.",
+                    hint="Run this command as the user who runs the connector.",
+                )
+                refused.__cause__ = error
+        raise refused or NotConnected(
+            "not_running",
+            f"No connector runs for {self._directory}.",
+            hint="Start one with `edge-connector run`, or name its directory with --dir.",
+        )
+
+    def _addresses(self) -> list[Path]:
+        """Where it may listen: the address we would use, then the one that its lock file names, then the others."""
+        first, *others = possible_addresses(self._directory)
+        named = (read_lock(self._directory / LOCK_FILE) or {}).get("control")
+        found = [first, *([Path(named)] if isinstance(named, str) else []), *others]
+        return list(dict.fromkeys(found))
+
+    async def _connect(self, path: Path) -> None:
+        self._reader, self._writer = await asyncio.open_unix_connection(os.fspath(path), limit=MAX_LINE_BYTES)
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                self._reader, self._writer = await asyncio.open_unix_connection(os.fspath(path), limit=MAX_LINE_BYTES)
-                try:
-                    await self._greet()
-                except BaseException:
-                    self._writer.close()
-                    raise
-        except TimeoutError as error:
-            raise NotConnected(
-                "no_answer",
-                f"The connector of {self._directory} runs, but did not answer within {CONNECT_TIMEOUT_S:.0f} s.",
-                hint="Its process may be stopped or very busy; look at its log.",
-            ) from error
-        except OSError as error:
-            raise NotConnected(
-                "not_running",
-                f"No connector runs for {self._directory}.",
-                hint="Start one with `edge-connector run`, or name its directory with --dir.",
-            ) from error
-        return self
+            listener = listener_of(self._writer.get_extra_info("socket"))
+            if listener is not None and not is_trusted_owner(listener.uid, self._directory):
+                raise _ForeignListener
+            await self._greet()
+        except BaseException:
+            self._writer.close()
+            raise
 
     async def _greet(self) -> None:
         self.hello = (await self._read()).get("hello", {})

@@ -11,16 +11,18 @@ import json
 import logging
 import os
 import socket
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edge_connector.control.address import control_address
+from edge_connector.control.address import is_trusted_owner, possible_addresses
+from edge_connector.control.peer import listener_of
 from edge_connector.core.errors import LockHeld
 from edge_connector.core.files import explain_os_error
 
 log = logging.getLogger(__name__)
+
+LOCK_FILE = "edge-runtime.lock"
 
 
 class RuntimeLock:
@@ -130,24 +132,22 @@ def _pid_in_file(handle: int) -> int | None:
 
 
 def _pid_behind_socket(directory: Path) -> int | None:
-    """The pid of the live connector of `directory`, or None when nobody listens at its command socket."""
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-            client.settimeout(1.0)
-            client.connect(os.fspath(control_address(directory)))
-            # A stopped or very busy holder accepts without answering: the kernel knows who listens all the same.
-            return _pid_of_listener(client) or _pid_in_hello(client)
-    except OSError:
-        return None
-
-
-def _pid_of_listener(client: socket.socket) -> int | None:
-    """The process that listens at the other end (SO_PEERCRED, unix(7)); None where the system does not say."""
-    option = getattr(socket, "SO_PEERCRED", None)
-    if option is None:
-        return None
-    pid: int = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))[0]
-    return pid or None
+    """The pid of the live connector of `directory`, or None when nobody who may speak for it listens."""
+    for address in possible_addresses(directory):
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+                client.settimeout(1.0)
+                client.connect(os.fspath(address))
+                # A stopped or very busy holder accepts without answering: the kernel knows who listens all the same.
+                listener = listener_of(client)
+                if listener is None:
+                    return _pid_in_hello(client)
+                if is_trusted_owner(listener.uid, directory):
+                    return listener.pid
+                log.warning("a process of another user listens at our address address=%s pid=%d", address, listener.pid)
+        except OSError:
+            continue
+    return None
 
 
 def _pid_in_hello(client: socket.socket) -> int | None:

@@ -75,9 +75,12 @@ class ControlServer:
         if self._server is None:
             return
         self._server.close()
+        writers = list(self._clients)
         await self._tasks.close()
-        for writer in list(self._clients):
+        for writer in writers:
             writer.close()
+        # Their sockets are closed a turn of the loop later, and this may be its last.
+        await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
         await self._server.wait_closed()
         self._server = None
         self._address.unlink(missing_ok=True)

@@ -18,6 +18,10 @@ class Clock(Protocol):
         """Seconds since 1970-01-01 UTC; may jump."""
         ...
 
+    def asleep(self) -> float:
+        """Seconds that the machine was suspended since it booted; 0.0 where the system does not say."""
+        ...
+
 
 class SystemClock:
     """The machine's clocks."""
@@ -27,6 +31,11 @@ class SystemClock:
 
     def wall(self) -> float:
         return time.time()
+
+    def asleep(self) -> float:
+        # clock_gettime(2): CLOCK_BOOTTIME counts time in suspend, CLOCK_MONOTONIC does not.
+        boot = getattr(time, "CLOCK_BOOTTIME", None)
+        return 0.0 if boot is None else time.clock_gettime(boot) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 def to_iso(wall_s: float) -> str:

@@ -124,6 +124,12 @@ KINDS: dict[str, ProblemKind] = {
             "Nothing to do: the connector dials again by itself.",
         ),
         ProblemKind(
+            "internal_error",
+            Severity.ERROR,
+            "The connector failed inside: {detail}.",
+            "Report it with the traceback in the log; the connector keeps trying.",
+        ),
+        ProblemKind(
             "not_proven",
             Severity.WARNING,
             "No call has gone through for {detail}.",

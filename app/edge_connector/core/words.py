@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge_connector.core.status import LinkPhase, State
+from edge_connector.core.window_words import WINDOW_WORDS
 
 WORDS: dict[str, dict[str, str]] = {
     "en": {
@@ -32,7 +33,7 @@ WORDS: dict[str, dict[str, str]] = {
         "menu.quit_running_one": "Quit, stop the connector and 1 running call",
         "menu.quit_attached": "Quit this window, the connector keeps running",
         "menu.quit_stopped": "Quit",
-        "outcome.finished": "finished",
+        "outcome.succeeded": "finished",
         "outcome.refused": "refused",
         "outcome.failed": "failed",
         "outcome.timed_out": "timed out",
@@ -106,7 +107,7 @@ WORDS: dict[str, dict[str, str]] = {
         "menu.quit_running_one": "Beenden, den Connector und 1 laufenden Aufruf anhalten",
         "menu.quit_attached": "Dieses Fenster beenden, der Connector läuft weiter",
         "menu.quit_stopped": "Beenden",
-        "outcome.finished": "fertig",
+        "outcome.succeeded": "fertig",
         "outcome.refused": "abgelehnt",
         "outcome.failed": "fehlgeschlagen",
         "outcome.timed_out": "Zeit überschritten",
@@ -154,6 +155,9 @@ WORDS: dict[str, dict[str, str]] = {
         "activity.none": "keine Aufrufe in der letzten Stunde",
     },
 }
+
+for _key, (_english, _german) in WINDOW_WORDS.items():
+    WORDS["en"][_key], WORDS["de"][_key] = _english, _german
 
 
 def word(key: str, language: str = "en", **values: str) -> str:

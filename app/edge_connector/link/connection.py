@@ -56,6 +56,7 @@ class LinkConnection:
         self._session = ConnectorSession(hello, now=clock.monotonic())
         self._wake = asyncio.Event()
         self._new_terms = asyncio.Event()
+        self._status_due = False
         self.drain: m.Drain | None = None
         self.opened_at: float | None = None
         """Monotonic moment of the first `registered`; None until then."""
@@ -83,7 +84,7 @@ class LinkConnection:
     def send_status(self) -> None:
         """Report the status now, if the platform knows us."""
         if self._session.phase in (Phase.OPEN, Phase.WELCOMED):
-            self._session.send(self._handler.status())
+            self._status_due = True
             self._wake.set()
 
     def register(self) -> None:
@@ -156,6 +157,9 @@ class LinkConnection:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            if self._status_due:
+                self._status_due = False
+                self._session.send(self._handler.status())
             await self._transport.send(self._session.frames_to_send())
 
     async def _keep_time(self) -> None:

@@ -18,7 +18,7 @@ from edge_connector.core.errors import EdgeError
 from edge_connector.core.status import LinkPhase
 from edge_connector.core.tasks import TaskOwner
 from edge_connector.link.connection import LinkConnection, LinkHandler
-from edge_connector.link.transport import DialTarget, LinkDown, dial
+from edge_connector.link.transport import DialTarget, LinkDown, WebSocketTransport, dial
 from edge_connector.wire import messages as m
 from edge_connector.wire.close_codes import Retry
 
@@ -111,9 +111,11 @@ class Link:
     async def hold(self, reason: str) -> None:
         """Close the socket in order and dial no more until `release`."""
         self._may_dial.clear()
-        self._redial.set()
         if self._connection is not None:
             await self._connection.close(reason)
+        else:
+            # It waits or dials: neither has to go on.
+            self._redial.set()
 
     def release(self) -> None:
         """Dial again, at once."""
@@ -144,6 +146,8 @@ class Link:
             self._redial.clear()
             self._proved = False
             down, drain, up_s = await self._connect_once(backoff.attempt + 1)
+            if not self._may_dial.is_set():
+                continue
             if self._proved or up_s >= STEADY_S:
                 backoff = Backoff()
             backoff = backoff.failed()
@@ -159,27 +163,38 @@ class Link:
             return down, None, 0.0
         except EdgeError as error:
             return LinkDown("needs_login", error.message, retry=Retry.NEVER), None, 0.0
+        except Exception as error:
+            log.exception("dialling failed in a way that is a bug")
+            return LinkDown("internal_error", repr(error)), None, 0.0
         self._enter(LinkPhase.HANDSHAKE)
         self._connection = connection = LinkConnection(transport, self._hello(), self._handler, self._clock)
         serving = self._tasks.spawn(connection.run(), name="serve")
         redial = self._tasks.spawn(self._redial.wait(), name="redial")
         try:
             await asyncio.wait({serving, redial}, return_when=asyncio.FIRST_COMPLETED)
-            if serving.done():
-                ended = serving.result()
-            else:
-                transport.abort()
-                serving.cancel()
-                await asyncio.wait({serving})
-                ended = LinkDown("disconnected", "dialling again on request")
+            ended = await self._end_of(serving, transport)
         finally:
             serving.cancel()
             redial.cancel()
             self._connection = None
         up_s = self._clock.monotonic() - connection.opened_at if connection.opened_at is not None else 0.0
-        if not self._stopped:
+        if not self._stopped and self._may_dial.is_set():
             log.warning("Disconnected from platform server cause=%s detail=%s", ended.problem, ended.detail)
         return ended, connection.drain, up_s
+
+    async def _end_of(self, serving: asyncio.Task[LinkDown], transport: WebSocketTransport) -> LinkDown:
+        """Why serving ended; it is cut off when it goes on, because a redial was asked for."""
+        if not serving.done():
+            transport.abort()
+            serving.cancel()
+            await asyncio.wait({serving})
+            return LinkDown("disconnected", "dialling again on request")
+        try:
+            return serving.result()
+        except Exception as error:
+            # A bug in a handler, logged with its traceback by the task's owner. The link has to come back all the same.
+            transport.abort()
+            return LinkDown("internal_error", repr(error))
 
     async def _wait(self, down: LinkDown, drain: m.Drain | None, backoff: Backoff) -> None:
         delay_s = decide_delay_s(down, drain, backoff, self._draw)

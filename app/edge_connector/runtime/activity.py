@@ -25,7 +25,7 @@ class RecentCall:
     id: str
     tool: str
     outcome: str
-    started_at: str
+    started_wall: float
     duration_ms: float
     agent: str
     user: str
@@ -38,7 +38,7 @@ class RecentCall:
             "id": self.id,
             "tool": self.tool,
             "outcome": self.outcome,
-            "startedAt": self.started_at,
+            "startedAt": to_iso(self.started_wall),
             "durationMs": round(self.duration_ms, 3),
             "agent": self.agent,
             "user": self.user,
@@ -76,7 +76,7 @@ class ActivityLog:
             minute.latencies_ms[minute.calls % MAX_SAMPLES] = outcome.duration_ms
         self._recent.appendleft(
             RecentCall(
-                outcome.id, outcome.tool, outcome.kind.value, to_iso(started_wall), outcome.duration_ms,
+                outcome.id, outcome.tool, outcome.kind.value, started_wall, outcome.duration_ms,
                 request.agent, request.user, outcome.code, outcome.message,
             )
         )  # fmt: skip

@@ -50,7 +50,7 @@ PAUSE_FILE = "paused.json"
 SERVICE_STOP_S = 5.0
 RECEIPT_WAIT_S = 5.0
 """How long a stopping connector waits for the platform to confirm the last outcomes."""
-HOUSEKEEPING_S = 30.0
+HOUSEKEEPING_S = 5.0
 
 
 class ConnectorRuntime:
@@ -180,7 +180,7 @@ class ConnectorRuntime:
         self.activity = ActivityLog(self._clock)
         self.desk = CallDesk(
             self._link.send,
-            on_change=lambda: self.board.changed("calls"),
+            on_change=self.board.publish_soon,
             on_finished=self.activity.finished,
             clock=self._clock,
         )
@@ -198,6 +198,7 @@ class ConnectorRuntime:
             clock=self._clock,
         )
         self.desk.on_probe_done = self._prober.confirmed
+        self.board.on_news = self._link.send_status
         self._uplink.attach(self.executor, self.desk, self._prober)
         self._health = HealthServer(
             host=settings.health_host,
@@ -232,6 +233,10 @@ class ConnectorRuntime:
             # The link finds them missing too and shows the problem; it looks again now and then.
             if not self._stay_without_credentials:
                 raise
+        if self._auto_resume:
+            self.pause.restore()
+        else:
+            self.pause.forget()
         # Before the tools, whose import can take long: `status` and `stop` are answered meanwhile.
         hello = {"program": "edge-connector", "release": __version__, "pid": os.getpid()}
         address = control_address(self._paths.directory)
@@ -242,10 +247,6 @@ class ConnectorRuntime:
         self._on_tools_changed()
         self._tasks.spawn(self._follow_tools(), name="tools")
         await self._stack.start(self._prober)
-        if self._auto_resume:
-            self.pause.restore()
-        else:
-            self.pause.forget()
         await self._stack.start(self._link)
         self._tasks.spawn(self._keep_house(), name="housekeeping")
         log.info(
@@ -275,16 +276,24 @@ class ConnectorRuntime:
         """Until the platform confirmed every outcome, while that can happen."""
         if not self._link.is_open or self._hard_stop.is_set():
             return
-        try:
-            async with asyncio.timeout(RECEIPT_WAIT_S):
-                await self.desk.settled()
-        except TimeoutError:
+        settled = self._tasks.spawn(self.desk.settled(), name="receipts")
+        deadline = self._clock.monotonic() + RECEIPT_WAIT_S
+        while not settled.done() and self._link.is_open and not self._hard_stop.is_set():
+            if self._clock.monotonic() > deadline:
+                break
+            await asyncio.wait({settled}, timeout=0.1)
+        if not settled.done():
             log.warning("outcomes without receipt count=%d", self.desk.unconfirmed)
+            settled.cancel()
 
     async def _keep_house(self) -> None:
         """What has to be looked at now and then: the lock file, and the age of the proof."""
+        asleep_s = self._clock.asleep()
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
+            slept_s, asleep_s = self._clock.asleep() - asleep_s, self._clock.asleep()
+            if slept_s > 1.0:
+                self._link.redial(f"the machine slept for {slept_s:.0f} s")
             if self._lock.restore():
                 self.board.raise_problem("lock_file_deleted")
             else:
@@ -335,7 +344,6 @@ class ConnectorRuntime:
         self._link.proved()
         self.board.clear_problems("not_proven")
         self.board.changed("proven")
-        self._link.send_status()
 
     def _on_no_proof(self) -> None:
         self.board.raise_problem("not_proven", detail="two probe periods")

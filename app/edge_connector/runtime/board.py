@@ -106,7 +106,9 @@ class StatusBoard:
         self._process.cpu_percent()
         self._publish_scheduled = False
         self._feed: Feed[RuntimeStatus] | None = None
-        self.on_state: Callable[[State], None] = lambda state: None
+        self._reported: tuple[State, frozenset[str]] = (self._state, frozenset())
+        self.on_news: Callable[[], None] = lambda: None
+        """Called when the state or the set of problems changed."""
 
     # ---- facts in
 
@@ -147,6 +149,10 @@ class StatusBoard:
     def changed(self, why: str) -> None:
         """A fact changed: decide the state again and publish soon."""
         self._decide(why)
+        self.publish_soon()
+
+    def publish_soon(self) -> None:
+        """Something changed that the state does not depend on, such as the number of calls."""
         if self._feed is not None and not self._publish_scheduled:
             self._publish_scheduled = True
             asyncio.get_running_loop().call_later(PUBLISH_INTERVAL_S, self._publish)
@@ -251,11 +257,13 @@ class StatusBoard:
     def _decide(self, why: str) -> None:
         facts = self._facts()
         state = next_state(facts)
-        if state is self._state:
-            return
-        log.info("state %s -> %s (%s; link %s)", self._state, state, why, facts.link)
-        self._state, self._state_since = state, self._clock.wall()
-        self.on_state(state)
+        if state is not self._state:
+            log.info("state %s -> %s (%s; link %s)", self._state, state, why, facts.link)
+            self._state, self._state_since = state, self._clock.wall()
+        news = (state, frozenset(self._problems))
+        if news != self._reported:
+            self._reported = news
+            self.on_news()
 
     def _publish(self) -> None:
         self._publish_scheduled = False

@@ -66,6 +66,8 @@ class CallDesk:
         self._local: dict[str, asyncio.Future[CallOutcome]] = {}
         self.on_probe_done: Callable[[str, bool], None] = lambda nonce, tools_proven: None
         """Called when the platform confirmed the outcome of a probe's call."""
+        self.max_result_bytes = m.MAX_RESULT_BYTES
+        """What the platform takes; larger results would end the session each time they are sent."""
         self.received = 0
         self.outcomes: Counter[str] = Counter()
         self.dropped = 0
@@ -82,8 +84,8 @@ class CallDesk:
 
     @property
     def open(self) -> int:
-        """Calls that have no outcome yet."""
-        return len(self._running)
+        """Calls that have no outcome yet; probes are not work."""
+        return sum(1 for request, _ in self._running.values() if not request.probe)
 
     async def settled(self) -> None:
         """Returns when no call runs and the platform confirmed every outcome."""
@@ -164,8 +166,10 @@ class CallDesk:
         """After a reconnect: send every outcome that was never confirmed."""
         if self._held:
             log.info("sending outcomes that were not confirmed count=%d", len(self._held))
-        for outcome in self._held.values():
-            self._send(outcome)
+        for call_id, outcome in self._held.items():
+            # The platform that is back may take less than the one the outcome was kept for.
+            self._held[call_id] = fitting = self._fit(outcome)
+            self._send(fitting)
 
     # ---- from the executor
 
@@ -189,7 +193,7 @@ class CallDesk:
                 local.set_result(outcome)
             self._look_whether_settled()
             return
-        message = _to_message(outcome)
+        message = self._fit(_to_message(outcome))
         self._hold(message)
         self._send(message)
         self._on_change()
@@ -203,6 +207,16 @@ class CallDesk:
             self._probe_calls.pop(oldest, None)
             self.dropped += 1
             log.warning("outcome given up, too many wait for the platform call=%s dropped=%d", oldest, self.dropped)
+
+    def _fit(self, message: m.Result | m.Failure) -> m.Result | m.Failure:
+        if not isinstance(message, m.Result) or _size(message) <= self.max_result_bytes:
+            return message
+        error = m.CallError(
+            code="result_too_large",
+            message=f"The result has {_size(message)} bytes, the platform takes {self.max_result_bytes}.",
+            hint="Let the tool return less, or a path or page instead of everything.",
+        )
+        return m.Failure(id=message.id, outcome=m.Outcome.FAILED, error=error, duration_ms=message.duration_ms)
 
     def _remember(self, outcome: m.Result | m.Failure) -> None:
         """Keep a confirmed outcome for a while: a call that is sent twice must not run twice."""
@@ -228,4 +242,6 @@ def _to_message(outcome: CallOutcome) -> m.Result | m.Failure:
 
 
 def _size(message: m.Result | m.Failure) -> int:
-    return len(memoryview(message.result)) if isinstance(message, m.Result) else 512
+    if isinstance(message, m.Result):
+        return len(memoryview(message.result))
+    return len(memoryview(message.error.detail)) + len(message.error.message) + 256

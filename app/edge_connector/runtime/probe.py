@@ -95,20 +95,27 @@ class Prober:
         self._on_proof()
 
     async def _run(self) -> None:
+        next_probe = self._clock.monotonic()
         while True:
+            now = self._clock.monotonic()
+            moment = now + self._period_s if self._open_since is None else min(next_probe, self._overdue_at())
             try:
-                async with asyncio.timeout(self._period_s):
+                async with asyncio.timeout(max(moment - now, 0.0)):
                     await self._wake.wait()
+                next_probe = self._clock.monotonic()
             except TimeoutError:
                 pass
             self._wake.clear()
+            now = self._clock.monotonic()
             if self._open_since is None:
                 continue
-            if self._is_overdue():
+            if now >= self._overdue_at():
                 log.warning("no proof for two periods, the link is given up")
+                self.link_closed()
                 self._on_no_proof()
-                continue
-            await self._probe()
+            elif now >= next_probe:
+                next_probe = now + self._period_s
+                await self._probe()
 
     async def _probe(self) -> None:
         started = self._clock.monotonic()
@@ -120,7 +127,7 @@ class Prober:
         if self._ask(nonce):
             self._asked_at[nonce] = started
 
-    def _is_overdue(self) -> bool:
+    def _overdue_at(self) -> float:
         assert self._open_since is not None, "only an open link is probed"
         newest = max(self._open_since, self.proven_at or 0.0)
-        return self._clock.monotonic() - newest >= PROOF_VALID_S / PROOF_PERIOD_S * self._period_s
+        return newest + PROOF_VALID_S / PROOF_PERIOD_S * self._period_s

@@ -39,7 +39,7 @@ LINK_PROBLEMS = (
     "platform_unreachable", "proxy_refused", "tls_failed", "not_a_platform",
     "version_unsupported", "credentials_refused", "forbidden", "deployment_gone",
     "credentials_revoked", "deployment_already_connected", "taken_over", "replaced",
-    "protocol_broken", "platform_silent", "disconnected", "needs_login",
+    "protocol_broken", "platform_silent", "disconnected", "needs_login", "internal_error",
 )  # fmt: skip
 
 
@@ -123,7 +123,7 @@ class Uplink:
                 result=tool.result,
                 risk=tool.risk,
                 repeat=tool.repeat,
-                timeout_ms=int((tool.timeout_s or 0) * 1000),
+                timeout_ms=int((tool.timeout_s or self._settings.tool_timeout_s) * 1000),
                 source=tool.source,
             )
             for tool in self._executor.tools
@@ -160,6 +160,7 @@ class Uplink:
         """The credentials are good."""
         self._welcome = welcome
         self._take_over = False
+        self.desk.max_result_bytes = welcome.limits.max_result_bytes
         self.authorised = msgspec.structs.replace(
             self.authorised,
             organization=welcome.organization,
@@ -211,6 +212,8 @@ class Uplink:
     def _on_facts(self, facts: LinkFacts) -> None:
         if facts.phase is not LinkPhase.OPEN:
             self._prober.link_closed()
+        if facts.phase is LinkPhase.IDLE:
+            self._board.clear_problems(*LINK_PROBLEMS)
         if (down := facts.down) is not None:
             if down.retry is Retry.NEVER:
                 self.authorised = msgspec.structs.replace(self.authorised, accepted=False)

@@ -129,7 +129,7 @@ class ToolSpec(Part, frozen=True, kw_only=True):
     repeat: str = "once"
     """`read`, `repeatable` or `once`: may a call be sent again when its outcome is unknown."""
     timeout_ms: Integer = 0
-    """The tool's own deadline; 0 means the connector's default."""
+    """How long a call may take when the caller does not say; 0 leaves it to the platform."""
     source: str = "builtin"
     """`builtin`, `local` or `bundle`."""
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from edge_connector.control.address import control_address
+from edge_connector.control.address import control_address, is_trusted_owner
 from edge_connector.control.client import ControlClient
+from edge_connector.control.lock import LOCK_FILE, RuntimeLock
 from edge_connector.control.server import MAX_CLIENTS, ControlServer
 from edge_connector.core.errors import EdgeError, NotConnected, UserError
 from edge_connector.core.feed import Feed
@@ -148,3 +149,47 @@ async def test_too_many_clients_are_turned_away_and_room_comes_back(tmp_path: Pa
                 return False
 
         await eventually(again, what="a place for a new client")
+
+
+async def test_connector_of_another_environment_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service has no XDG_RUNTIME_DIR, a login session has: they meet by the fallback folder or the lock file."""
+    here = tmp_path / "installation"
+    here.mkdir()
+    login = os.environ["XDG_RUNTIME_DIR"]
+    elsewhere = Path(login) / "other"
+    elsewhere.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(elsewhere))
+    async with serving(here):
+        (here / LOCK_FILE).write_text(json.dumps({"control": str(control_address(here))}))
+        monkeypatch.setenv("XDG_RUNTIME_DIR", login)
+        async with ControlClient(here) as client:
+            assert await client.request("echo") == {"method": "echo"}
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(elsewhere))
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    async with serving(here):
+        monkeypatch.setenv("XDG_RUNTIME_DIR", login)
+        (here / LOCK_FILE).unlink()
+        async with ControlClient(here) as client:
+            assert await client.request("echo") == {"method": "echo"}
+        monkeypatch.delenv("XDG_RUNTIME_DIR")
+
+
+async def test_a_process_of_another_user_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(tmp_path):
+        # The listener is this process: somebody else's, as seen by a user who owns neither it nor the directory.
+        monkeypatch.setattr("edge_connector.control.client.is_trusted_owner", lambda uid, directory: False)
+        with pytest.raises(EdgeError) as error:
+            async with ControlClient(tmp_path):
+                pass
+        assert error.value.code == "foreign_socket"
+        monkeypatch.setattr("edge_connector.control.lock.is_trusted_owner", lambda uid, directory: False)
+        lock = RuntimeLock(tmp_path / LOCK_FILE)
+        lock.acquire(lambda: {"pid": os.getpid()})
+        lock.release()
+
+
+def test_trusted_owners(tmp_path: Path) -> None:
+    assert is_trusted_owner(os.getuid(), tmp_path)
+    assert is_trusted_owner(tmp_path.stat().st_uid, tmp_path)
+    assert not is_trusted_owner(os.getuid() + 12_345, tmp_path)
+    assert not is_trusted_owner(os.getuid() + 12_345, tmp_path / "missing")

@@ -305,3 +305,58 @@ def test_delays(down: LinkDown, drain: m.Drain | None, attempt: int, expected: t
     lowest = decide_delay_s(down, drain, Backoff(attempt), lambda: 0.0)
     highest = decide_delay_s(down, drain, Backoff(attempt), lambda: 1.0)
     assert (lowest, highest) == pytest.approx(expected)
+
+
+async def test_a_bug_in_a_handler_does_not_end_the_link_for_good(caplog: pytest.LogCaptureFixture) -> None:
+    async with ScriptedPlatform() as platform, linked(platform.url) as handler:
+        session = await platform.open_session()
+        await eventually(lambda: handler.link.is_open, what="open")
+
+        def broken(message: m.Message) -> None:
+            raise RuntimeError("a bug")
+
+        handler.on_message = broken  # type: ignore[method-assign]
+        await session.send(m.Receipt(ids=["1"]))
+        down = await handler.down()
+        assert (down.problem, down.retry) == ("internal_error", Retry.BACKOFF)
+        assert "a bug" in down.detail
+        assert "Traceback" in caplog.text
+        await eventually(lambda: session.closed_at is not None, what="the socket to be closed")
+        handler.link.redial("test")
+        await platform.open_session(2)
+
+
+async def test_held_link_is_closed_in_order_and_dials_no_more_until_released(caplog: pytest.LogCaptureFixture) -> None:
+    async with ScriptedPlatform() as platform, linked(platform.url) as handler:
+        session = await platform.open_session()
+        await eventually(lambda: handler.link.is_open, what="open")
+        await handler.link.hold("paused")
+        assert await session.closed() == CloseCode.GOING_AWAY
+        await eventually(lambda: handler.link.facts.phase is LinkPhase.IDLE, what="idle")
+        assert handler.link.facts.reconnects == 0
+        assert "Disconnected" not in caplog.text
+        handler.link.release()
+        await platform.open_session(2)
+
+
+async def test_held_while_it_waits_for_the_next_attempt() -> None:
+    async with ScriptedPlatform() as platform:
+        platform.refuse_upgrade = HTTPStatus.BAD_GATEWAY
+        async with linked(platform.url) as handler:
+            await handler.down()
+            await handler.link.hold("paused")
+            await eventually(lambda: handler.link.facts.phase is LinkPhase.IDLE, what="idle")
+            platform.refuse_upgrade = None
+            handler.link.release()
+            await platform.open_session()
+
+
+async def test_statuses_of_one_turn_are_one_message() -> None:
+    async with ScriptedPlatform() as platform, linked(platform.url) as handler:
+        session = await platform.open_session()
+        await eventually(lambda: len(session.of(m.Status)) == 1, what="the first status")
+        for _ in range(5):
+            handler.link.send_status()
+        handler.link.send(m.Accepted(id="after"))
+        await eventually(lambda: session.of(m.Accepted), what="what was sent after")
+        assert len(session.of(m.Status)) == 2

@@ -183,3 +183,35 @@ async def test_a_local_caller_that_leaves_cancels_its_call(desk: CallDesk, execu
         CallOutcome(id="local-1", kind=OutcomeKind.CANCELLED, tool="t", code="cancelled", message="Cancelled.")
     )
     assert desk.open == 0
+
+
+def test_result_beyond_what_the_platform_takes_is_a_failure_and_not_a_poison_pill(desk: CallDesk, link: Link) -> None:
+    desk.on_call(m.Call(id="1", tool="t"))
+    link.up = False
+    desk.finished(success("1", b"1" * 500))
+    desk.max_result_bytes = 100
+    link.up = True
+    desk.send_held()
+    desk.on_call(m.Call(id="2", tool="t"))
+    desk.finished(success("2", b"1" * 500))
+    codes = [message.error.code for message in link.sent if isinstance(message, m.Failure)]
+    assert codes == ["result_too_large", "result_too_large"]
+
+
+def test_probes_are_no_work(desk: CallDesk) -> None:
+    desk.on_call(m.Call(id="1", tool="echo", probe="n"))
+    assert desk.open == 0
+    desk.on_call(m.Call(id="2", tool="echo"))
+    assert desk.open == 1
+
+
+async def test_settled_waits_for_outcomes_and_receipts(desk: CallDesk) -> None:
+    await asyncio.wait_for(desk.settled(), 1)
+    desk.on_call(m.Call(id="1", tool="t"))
+    settled = asyncio.create_task(desk.settled())
+    await asyncio.sleep(0)
+    desk.finished(success("1"))
+    await asyncio.sleep(0)
+    assert not settled.done()
+    desk.on_receipt(m.Receipt(ids=["1"]))
+    await asyncio.wait_for(settled, 1)
