@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 # Before the first QApplication of the process; windows on real displays are tested as processes of their own.
@@ -22,7 +22,6 @@ import pytest
 from PySide6.QtWidgets import QApplication
 
 from edge_connector.desktop.loop import DesktopLoop
-from edge_connector.desktop.loop_watch import LoopWatch
 
 STORY_S = 50.0
 
@@ -47,12 +46,3 @@ def run_story(application: QApplication, story: Story) -> None:
 def on_qt(qapp: QApplication) -> OnQt:
     """Runs a coroutine function on the Qt loop."""
     return lambda story: run_story(qapp, story)
-
-
-@pytest.fixture
-def loop_watch(qapp: QApplication) -> Iterator[LoopWatch]:
-    """Fails the test when something held the loop up for longer than a frame, between its `start` and the end."""
-    watch = LoopWatch()
-    yield watch
-    watch.stop()
-    assert not watch.stalls, watch.describe()

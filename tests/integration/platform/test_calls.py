@@ -127,6 +127,18 @@ async def test_a_deadline_ends_a_call_whose_connector_says_nothing(tmp_path: Pat
             assert (kept.outcome, kept.late_outcome) == ("timed_out", "succeeded")
 
 
+async def test_a_connector_that_reports_the_same_deadline_a_moment_later_is_no_late_outcome(tmp_path: Path) -> None:
+    async with running_platform(tmp_path) as platform:
+        edge = await platform.deploy()
+        async with connector(platform.rpc_url, pair(edge.id, edge.secret), answer=silent) as peer:
+            reply = await platform.call("echo", timeout_ms=50)
+            error = m.CallError(code="timed_out", message="The tool was stopped.")
+            await peer.send(m.Failure(id=reply.id, outcome=m.Outcome.TIMED_OUT, error=error))
+            await eventually(lambda: peer.of(m.Receipt), what="a receipt for the report")
+            kept = await platform.client.call(ops.GET_CALL, path={"id": reply.id})
+            assert (kept.outcome, kept.late_outcome) == ("timed_out", None)
+
+
 async def test_the_tools_own_deadline_holds_when_none_is_asked_for(tmp_path: Path) -> None:
     async with running_platform(tmp_path) as platform:
         edge = await platform.deploy()

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 import trustme
 
-from edge_connector.core.errors import Fatal, LockHeld, NotConnected, UserError
+from edge_connector.core.errors import Fatal, LockHeld, NeedsLogin, NotConnected, UserError
 from edge_connector.platform_api import operations as ops
 from edge_connector.platform_api.client import PlatformClient
 from edge_connector.platform_server.app import PlatformConfig, PlatformServer, serve_forever
 from edge_connector.platform_server.data_directory import backup
+from tests.support.peers import connector, pair
 from tests.support.real_platform import running_platform
 
 
@@ -127,6 +128,31 @@ async def test_a_backup_of_a_running_platform_is_a_whole_store(tmp_path: Path) -
     with pytest.raises(UserError) as nothing:
         backup(tmp_path / "nowhere", tmp_path / "copy2.db")
     assert nothing.value.code == "nothing_to_back_up"
+
+
+async def test_a_backup_is_restored_as_the_page_says(tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    async with running_platform(tmp_path) as platform:
+        data = platform.config.data
+        edge = await platform.deploy()
+        await asyncio.to_thread(backup, data, copy)
+        await platform.deploy("made after the backup")
+        await platform.server.stop()
+        page = (Path(__file__).parents[3] / "docs" / "platform.md").read_text().partition("## Backup")[2]
+        store, *journals = ("platform.db", "platform.db-wal", "platform.db-shm")
+        assert all(f"`{name}`" in page for name in (store, *journals, "signing-key.pem"))
+        assert {store, "signing-key.pem"} <= {file.name for file in data.iterdir()}
+        for name in journals:
+            (data / name).unlink(missing_ok=True)
+        copy.replace(data / store)
+        (data / "signing-key.pem").unlink()
+        await platform.restart()
+        deployments = (await platform.client.call(ops.LIST_DEPLOYMENTS)).deployments
+        assert [deployment.id for deployment in deployments] == [edge.id]
+        with pytest.raises(NeedsLogin):
+            await platform.client_with(platform.session_token).call(ops.WHOAMI)
+        async with connector(platform.rpc_url, pair(edge.id, edge.secret)):
+            assert (await platform.call("echo")).outcome == "succeeded"
 
 
 async def test_a_signal_ends_serving(tmp_path: Path) -> None:

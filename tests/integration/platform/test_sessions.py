@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import aiohttp
@@ -13,6 +14,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from edge_connector.platform_api import models as api
 from edge_connector.platform_api import operations as ops
+from edge_connector.platform_server.signing import SigningKey
+from edge_connector.platform_server.tool_rpc import connection
 from edge_connector.wire import messages as m
 from tests.support.peers import caller, connector, dial, pair, tool
 from tests.support.real_platform import running_platform
@@ -286,6 +289,64 @@ async def test_the_same_id_of_a_caller_is_the_same_call_across_sessions(tmp_path
             async with caller(platform.rpc_url, f"Bearer {other}") as program:
                 await program.call("a", "echo", {"x": 3})
                 assert bytes((await program.until(m.Result, "a")).result) == b'{"x":3}'
+
+
+async def test_sessions_end_with_the_token_that_opened_them(tmp_path: Path) -> None:
+    async with running_platform(tmp_path) as platform:
+        key = SigningKey.load_or_create(platform.config.data / "signing-key.pem")
+        expires = int(time.time()) + 2
+        claims = {"sub": platform.user_id, "orgId": platform.organization_id, "exp": expires}
+        short = f"Bearer {key.sign(claims)}"
+        edge = await platform.deploy()
+        async with (
+            connector(platform.rpc_url, pair(edge.id, edge.secret)) as lasting,
+            connector(platform.rpc_url, short, instance_id="laptop") as peer,
+            caller(platform.rpc_url, short) as program,
+        ):
+            assert (await peer.closed())[0] == 4410
+            assert time.time() >= expires
+            with pytest.raises(ConnectionClosed):
+                await program.until(m.Drain)
+            assert (program.socket.close_code, program.socket.close_reason) == (4410, "the session token has expired")
+            assert lasting.socket.close_code is None
+
+
+async def test_what_a_caller_sends_never_makes_a_frame_that_cuts_the_connectors_link(tmp_path: Path) -> None:
+    async with running_platform(tmp_path) as platform:
+        edge = await platform.deploy()
+        token = f"Bearer {platform.server_token}"
+        async with connector(platform.rpc_url, pair(edge.id, edge.secret)) as peer, caller(platform.rpc_url, token) as c:
+            await c.call("a", "echo", {"text": "x" * (m.MAX_FRAME_BYTES - 200)})
+            refused = await c.until(m.Failure, "a")
+            assert (refused.outcome, refused.error.code) == (m.Outcome.REFUSED, "invalid_arguments")
+            assert "$.arguments" in refused.error.message
+            for field in ("agent", "user"):
+                await c.call(field, "echo", {}, context=m.CallContext(**{field: "x" * 201}))
+                refused = await c.until(m.Failure, field)
+                assert (refused.outcome, refused.error.code) == (m.Outcome.REFUSED, "invalid_arguments")
+                assert f"$.context.{field}" in refused.error.message
+            await c.call("tool", "x" * 201, {})
+            assert "$.tool" in (await c.until(m.Failure, "tool")).error.message
+            await c.call("b", "echo", {"text": "x" * 8_000_000}, context=m.CallContext(agent="ü" * 200, user="y" * 200))
+            await c.until(m.Result, "b")
+            assert (len(peer.calls), peer.socket.close_code) == (1, None)
+
+
+async def test_a_caller_that_lets_too_much_pile_up_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MAX_OUTBOX_BYTES", 5_000_000)
+    async with running_platform(tmp_path) as platform:
+        edge = await platform.deploy()
+        token = f"Bearer {platform.server_token}"
+        async with connector(platform.rpc_url, pair(edge.id, edge.secret)), caller(platform.rpc_url, token) as program:
+            await program.call("a", "echo", {"text": "x" * 1_000_000})
+            await program.until(m.Result, "a")
+            again = msgspec.json.encode([m.Call(id="a", tool="echo", arguments=Raw(b"{}"))] * 60)
+            await program.socket.send(again, text=True)
+            with pytest.raises(ConnectionClosed):
+                await program.until(m.Drain)
+            assert program.socket.close_code == 4429
+            assert len(program.received) < 10
+            assert (await platform.call("echo")).outcome == "succeeded"
 
 
 async def test_many_connectors_open_and_call_at_once(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_connector.core import sqlite
 from edge_connector.core.errors import Fatal, UserError
 from edge_connector.core.sqlite import SqliteDatabase, backup_database
 
@@ -169,3 +170,55 @@ async def test_a_backup_is_consistent_and_never_overwrites(database: SqliteDatab
     with pytest.raises(UserError) as error:
         backup_database(database.path, target)
     assert error.value.code == "backup_exists"
+
+
+async def test_a_full_disk_fails_its_batch_and_a_cancelled_waiter_in_it_does_not_end_the_writer(
+    database: SqliteDatabase,
+) -> None:
+    pages = (await database.write(lambda c: c.execute("PRAGMA page_count").fetchone()))[0]
+    await database.write(lambda c: c.execute(f"PRAGMA max_page_count={pages + 2}").fetchall())
+    gate, begun = threading.Event(), threading.Event()
+
+    def block(connection: sqlite3.Connection) -> bool:
+        begun.set()
+        return gate.wait(10)
+
+    blocker = database.execute(block)
+    assert begun.wait(10)
+    early = database.execute(lambda c: 1)
+    early.cancel()
+    failing = database.execute(lambda c: c.execute("INSERT INTO t VALUES (7, zeroblob(200000))"))
+    late = database.execute(lambda c: 1)
+    late.cancel()
+    gate.set()
+    assert blocker.result(10)
+    with pytest.raises(UserError) as error:
+        await asyncio.to_thread(failing.result, 10)
+    assert error.value.code == "disk_full"
+    async with asyncio.timeout(10):
+        await database.settle()
+        assert await database.write(lambda c: insert(c, 1)) == 1
+
+
+async def test_a_row_that_cannot_be_bound_is_dropped_alone(database: SqliteDatabase) -> None:
+    sql = "INSERT INTO t VALUES (?, ?)"
+    database.append_many(sql, [(1, "v"), (2**70, "v"), (3, "v")])
+    async with asyncio.timeout(10):
+        await database.settle()
+    assert await keys(database) == [1, 3]
+    assert database.dropped == 1
+
+
+async def test_a_batch_that_fails_in_an_unforeseen_way_is_told_and_logged(
+    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(items: object) -> None:
+        raise RuntimeError("unforeseen")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite, "_grouped", broken)
+        with pytest.raises(UserError, match="unforeseen"):
+            async with asyncio.timeout(10):
+                await database.settle()
+    assert "RuntimeError" in caplog.text
+    assert await database.write(lambda c: insert(c, 1)) == 1

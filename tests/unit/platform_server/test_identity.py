@@ -115,3 +115,15 @@ def test_failures_are_counted_by_address(identity: Identity) -> None:
     assert all(identity.count_failure("10.0.0.1") for _ in range(FAILED_ATTEMPTS_PER_MINUTE))
     assert not identity.count_failure("10.0.0.1")
     assert identity.count_failure("10.0.0.2")
+
+
+def test_what_is_left_of_credentials(identity: Identity, clock: HandClock) -> None:
+    session, _ = identity.make_session_token(identity.users["usr_1"], issuer="x", lifetime_s=60)
+    person = identity.authenticate(f"Bearer {session}".encode())
+    machine = identity.authenticate(b"Deployment dep_1:sec_1")
+    assert person is not None
+    assert machine is not None
+    assert 58 < identity.seconds_left(person) <= 60
+    clock.now += 61
+    assert identity.seconds_left(person) < 0
+    assert identity.seconds_left(machine) == float("inf")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from edge_connector.tools.calls import OutcomeKind
+from edge_connector.tools.calls import CallOutcome, OutcomeKind
 from tests.support.waiting import eventually
 from tests.unit.tools.harness import alive, serving
 
@@ -225,3 +225,56 @@ async def test_slow_sync_calls_get_workers_of_their_own_up_to_the_limit(tmp_path
         await eventually(
             lambda: [worker.kind for worker in bench.executor.workers()].count("sync") == 1, what="idle workers ended"
         )
+
+
+async def test_calls_that_end_while_they_wait_block_nobody(tmp_path: Path) -> None:
+    source = """
+    @tool
+    async def nap(seconds: float) -> None:
+        await asyncio.sleep(seconds)
+    """
+    async with serving(tmp_path, source, concurrency=1) as bench:
+        for end in ("cancelled", "timed out"):
+            first = bench.submit("nap", seconds=0.3)
+            late = bench.request("nap", arguments={"seconds": 0}, remaining_s=30.0 if end == "cancelled" else 0.1)
+            if end == "cancelled":
+                bench.executor.cancel(late)
+            await bench.outcome(first)
+            assert bench.sink.of(late) is not None and bench.executor.load() == (0, 0, 1)
+            following = bench.request("nap", arguments={"seconds": 0}, remaining_s=5.0)
+            assert bench.executor.load() == (1, 0, 1), "an idle connector starts a call at once"
+            assert (await bench.outcome(following)).kind is OutcomeKind.SUCCEEDED
+
+
+async def test_calls_that_end_while_they_wait_leave_the_queue(tmp_path: Path) -> None:
+    async with serving(tmp_path, SLOW, concurrency=1, queue=2) as bench:
+        running, waiting = bench.submit("waits", name="w"), bench.submit("waits", name="w2")
+        queues = bench.executor._dispatcher._queues
+        for _ in range(50):
+            bench.executor.cancel(bench.submit("pid"))
+            assert [len(queue) for queue in queues.values()] == [1, 0]
+        assert bench.executor.load() == (1, 1, 1)
+        for call in (waiting, running):
+            bench.executor.cancel(call)
+            await bench.outcome(call)
+
+
+async def test_a_reload_survives_a_sink_that_cancels_what_waits(tmp_path: Path) -> None:
+    async with serving(tmp_path, SLOW, concurrency=1) as bench:
+        running = bench.submit("waits", name="w")
+        await bench.running("w")
+        gone, cancelled = bench.submit("sleeps", name="s"), bench.submit("pid")
+        record = bench.sink.finished
+
+        def finished(outcome: CallOutcome) -> None:
+            record(outcome)
+            bench.executor.cancel(cancelled)
+
+        bench.sink.finished = finished  # type: ignore[method-assign]
+        bench.write("sample.py", "from edge_connector.tools import tool\n@tool\ndef pid() -> int: return 1\n")
+        await bench.executor.reload()
+        assert (await bench.outcome(gone)).code == "unknown_tool"
+        assert (await bench.outcome(cancelled)).kind is OutcomeKind.CANCELLED
+        assert bench.executor.load() == (1, 0, 1)
+        bench.executor.cancel(running)
+        await bench.outcome(running)

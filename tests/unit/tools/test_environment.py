@@ -18,7 +18,21 @@ def test_secrets_stay_out() -> None:
     assert set(scrubbed_environment(environment, ["SHOP_*"])) == {"PATH", "LC_ALL", "HTTP_PROXY", "SHOP_DB", "SHOP_URL"}
 
 
-def test_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interpreter_starts_the_module_as_its_worker() -> None:
     assert worker_command() == [sys.executable, "-P", "-m", "edge_connector.tools.worker"]
+
+
+@pytest.mark.parametrize(
+    ("running", "started"),
+    [
+        ("/opt/ec/edge-connector", "/opt/ec/edge-connector"),
+        ("/opt/ec/edge-connector-desktop", "/opt/ec/edge-connector"),
+        ("/opt/ec/edge-connector-desktop.exe", "/opt/ec/edge-connector.exe"),
+    ],
+)
+def test_a_frozen_program_starts_the_command_as_its_worker(
+    monkeypatch: pytest.MonkeyPatch, running: str, started: str
+) -> None:
     monkeypatch.setattr(sys, "frozen", True, raising=False)
-    assert worker_command() == [sys.executable, "tool-worker"]
+    monkeypatch.setattr(sys, "executable", running)
+    assert worker_command() == [started, "tool-worker"]

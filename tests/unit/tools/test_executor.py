@@ -38,6 +38,13 @@ async def fails() -> None:
     raise ToolError("out_of_paper", "The printer has no paper.", detail={"tray": 2}, hint="Fill tray 2.")
 
 @tool
+def fails_deeply(levels: int) -> None:
+    detail = []
+    for _ in range(levels):
+        detail = [detail]
+    raise ToolError("deep", "Deep.", detail=detail)
+
+@tool
 def unencodable() -> Any:
     return object()
 
@@ -104,6 +111,14 @@ async def test_calls_of_every_kind_of_end(tmp_path: Path, caplog: pytest.LogCapt
         assert (await bench.call("leaves")).code == "tool_exited"
         assert bench.executor.counters.outcomes[OutcomeKind.REFUSED] == 5
         assert bench.executor.counters.workers_lost == 0
+
+
+async def test_a_detail_that_json_cannot_hold_is_told_in_words(tmp_path: Path) -> None:
+    async with serving(tmp_path, BASIC) as bench:
+        for levels, words in ((500, '"[[[['), (100_000, '"a list ')):
+            outcome = await bench.call("fails_deeply", levels=levels)
+            assert (outcome.kind, outcome.code) == (OutcomeKind.FAILED, "deep")
+            assert outcome.detail is not None and bytes(outcome.detail).decode().startswith(words)
 
 
 async def test_the_context_of_a_call(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from edge_connector.tools import proctree
 from tests.support.waiting import eventually_sync
 from tests.unit.tools.harness import alive
@@ -55,3 +57,40 @@ def test_signals_to_the_dead_are_no_error() -> None:
     proctree.send([child.pid], 9)
     proctree.reap([child.pid])
     assert proctree.marked("") == set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_children_are_counted_without_zombies(tmp_path: Path) -> None:
+    root, _ = start(tmp_path, "mark-of-counting")
+    dead = subprocess.Popen(["true"])
+    try:
+        eventually_sync(lambda: not alive(dead.pid), what="a zombie")
+        counts = proctree.count_below([root.pid, dead.pid])
+        assert counts == {root.pid: 2, dead.pid: 0}
+        dead.wait(10)
+        assert proctree.count_below([dead.pid]) == {dead.pid: 0}
+    finally:
+        dead.wait(10)
+        proctree.kill_tree(root.pid)
+        root.wait(10)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_where_the_kernel_lists_children_only_the_tree_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def process(pid: int, state: str, *children: str) -> None:
+        """One thread for each list of children."""
+        for number, text in enumerate(children):
+            thread = tmp_path / str(pid) / "task" / str(pid + number)
+            thread.mkdir(parents=True)
+            (thread / "children").write_text(text)
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} (a) b) {state} 1 2 3")
+
+    process(os.getpid(), "R", "100 ")
+    process(100, "S", "200 300 ", "400 ")
+    process(200, "S", "500 ")
+    process(300, "Z", "")
+    process(400, "S", "600 ")  # 600 has ended already
+    process(500, "D", "")
+    monkeypatch.setattr(proctree, "_PROC", str(tmp_path))
+    monkeypatch.setattr(proctree, "parents", lambda: pytest.fail("all processes were read"))
+    assert proctree.count_below([100, 200, 999]) == {100: 3, 200: 1, 999: 0}

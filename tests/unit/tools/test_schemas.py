@@ -11,6 +11,7 @@ import pytest
 from msgspec import Meta, Raw
 
 from edge_connector.tools.api import DECLARATION, ToolContext, tool
+from edge_connector.tools.depth import MAX_DEPTH
 from edge_connector.tools.schemas import (
     ArgumentsInvalid,
     BoundTool,
@@ -138,6 +139,28 @@ def test_results() -> None:
         with pytest.raises(ResultInvalid) as raised:
             bound.encode(value, 100)
         assert raised.value.code == code
+
+
+def nested(levels: int, innermost: Any = 1) -> Any:
+    for _ in range(levels):
+        innermost = [innermost]
+    return innermost
+
+
+def test_results_nested_too_deeply_are_refused() -> None:
+    @tool
+    def anything() -> Any: ...
+
+    @tool
+    def lists() -> list[Any]:
+        return []
+
+    for bound in (bind(anything), bind(lists)):
+        assert bound.encode(nested(MAX_DEPTH), 10_000) == b"[" * MAX_DEPTH + b"1" + b"]" * MAX_DEPTH
+        for levels in (MAX_DEPTH + 1, 600):
+            with pytest.raises(ResultInvalid, match="levels") as raised:
+                bound.encode(nested(levels), 10_000)
+            assert raised.value.code == "result_not_json"
 
 
 def test_unreadable_hints() -> None:

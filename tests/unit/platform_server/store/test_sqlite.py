@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from edge_connector.core.sqlite import SqliteDatabase
+from edge_connector.platform_server.store import sqlite
 from edge_connector.platform_server.store.records import (
     CallFilter,
     CallRow,
@@ -46,7 +49,7 @@ def call(number: int, **fields: Any) -> CallRow:
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     made = SqliteStore(tmp_path / "store.db")
     await made.open()
     await made.put_setting(SETUP_CODE_KEY, "00")
@@ -144,10 +147,53 @@ async def test_pruning_forgets_results_first_and_calls_later(store: Store) -> No
     await store.add_call(call(20, result=b"1", idempotency_key="k"))
     await store.add_call(call(30, result=b"1"))
     await store.add_call(call(2, outcome=""))
-    await store.prune(results_before=25.0, calls_before=10.0)
+    await store.prune(results_before=25.0, calls_before=10.0, keep_calls=100)
     assert await numbers(store) == [30, 20, 2]
     assert await store.call_by_key("org_1", "k") is None
     kept, cut = await store.call("org_1", name_of(30)), await store.call("org_1", name_of(20))
     assert kept is not None
     assert cut is not None
     assert (kept.result, cut.result) == (b"1", None)
+
+
+async def test_pruning_goes_in_small_steps_and_lets_other_writes_between(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.note_calls([call(n, result=b"1") for n in range(50)])
+    await store.settle()
+    monkeypatch.setattr(sqlite, "PRUNE_CALLS", 10)
+    monkeypatch.setattr(sqlite, "PRUNE_RESULTS", 5)
+    changed: list[int] = []
+    write = SqliteDatabase.write
+
+    async def recording(database: SqliteDatabase, function: Any) -> Any:
+        before = database.execute(lambda connection: connection.total_changes)
+        value = await write(database, function)
+        after = database.execute(lambda connection: connection.total_changes)
+        changed.append(await asyncio.wrap_future(after) - await asyncio.wrap_future(before))
+        return value
+
+    monkeypatch.setattr(SqliteDatabase, "write", recording)
+    await store.prune(results_before=40.0, calls_before=30.0, keep_calls=100)
+    assert await numbers(store) == list(reversed(range(30, 50)))
+    kept = [await store.call("org_1", name_of(number)) for number in (39, 40)]
+    assert [row.result for row in kept if row] == [None, b"1"]
+    assert (sum(changed), max(changed)) == (40 + 30, 10)
+
+
+async def test_pruning_keeps_the_newest_calls_up_to_a_number(store: SqliteStore) -> None:
+    store.note_calls([call(n, outcome="" if n == 2 else "succeeded") for n in range(20)])
+    await store.settle()
+    await store.prune(results_before=0.0, calls_before=5.0, keep_calls=20)
+    assert await numbers(store) == [*reversed(range(5, 20)), 2]
+    await store.prune(results_before=0.0, calls_before=0.0, keep_calls=4)
+    assert await numbers(store) == [19, 18, 17, 16, 2]
+
+
+async def test_a_late_outcome_that_says_the_same_is_not_noted(store: Store) -> None:
+    store.note_calls([call(1, outcome="timed_out"), call(2, outcome="timed_out")])
+    store.note_late_outcome("org_1", name_of(1), "dep_1", "timed_out")
+    store.note_late_outcome("org_1", name_of(2), "dep_1", "cancelled")
+    await store.settle()
+    rows = {int(row.started_at): row.late_outcome for row in await store.calls(CallFilter(organization_id="org_1"))}
+    assert rows == {1: None, 2: "cancelled"}

@@ -53,3 +53,19 @@ def test_nothing_is_forgotten_while_all_are_open(monkeypatch: pytest.MonkeyPatch
         calls.add("t", CallerCall(call_id, None))
     calls.ended(m.Failure(id="x", outcome=m.Outcome.FAILED, error=m.CallError(code="c", message="m")))
     assert calls.find("t", "a") and calls.find("t", "b")
+
+
+def test_the_words_and_details_of_failures_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caller_calls, "MAX_BYTES", 10_000)
+    calls = CallerCalls()
+    errors = [
+        m.CallError(code="c", message="m", detail=Raw(b'"' + b"x" * 6_000 + b'"')),
+        m.CallError(code="c", message="m" * 6_000),
+        m.CallError(code="c", message="m", hint="h" * 6_000),
+    ]
+    for number, error in enumerate(errors):
+        call = CallerCall(str(number), None)
+        calls.add("t", call)
+        call.outcome = m.Failure(id=call.id, outcome=m.Outcome.FAILED, error=error)
+        calls.ended(call.outcome)
+    assert [calls.find("t", str(number)) is not None for number in range(3)] == [False, False, True]
