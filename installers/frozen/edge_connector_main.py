@@ -2,13 +2,21 @@
 
 import sys
 
-if "--multiprocessing-fork" in sys.argv or "-c" in sys.argv[1:]:
-    # A tool may use multiprocessing, whose helpers are this program again; the call ends this process when it is one.
-    import multiprocessing
 
-    multiprocessing.freeze_support()
+def _help_multiprocessing() -> None:
+    """A tool may use multiprocessing, whose helper processes are this program again: become the one that is wanted."""
+    from multiprocessing import spawn
 
-from edge_connector.cli.main import main
+    spawn.freeze_support()
+    if "-c" in sys.argv and (code := sys.argv[sys.argv.index("-c") + 1]).startswith("from multiprocessing."):
+        exec(code)  # as the interpreter would; multiprocessing wrote this line itself
+        sys.exit()
+
+
+if sys.argv[1:2] == ["--multiprocessing-fork"] or "-c" in sys.argv[1:-1]:
+    _help_multiprocessing()
+
+from edge_connector.cli.main import main  # noqa: E402  (a helper process needs none of it)
 
 if __name__ == "__main__":
     sys.exit(main())

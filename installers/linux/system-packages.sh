@@ -20,6 +20,16 @@ base)
 tests)
 	need git sh -c 'command -v git'
 	need iproute2 sh -c 'command -v ip'
+	for pair in xvfb:Xvfb openbox:openbox trayer:trayer xdotool:xdotool imagemagick:convert x11-utils:xprop \
+		dbus-daemon:dbus-daemon dbus-bin:dbus-send xfce4-panel:xfce4-panel xfconf:xfconf-query \
+		desktop-file-utils:desktop-file-validate; do
+		need "${pair%%:*}" sh -c "command -v ${pair##*:}"
+	done
+	for package in libgl1 libegl1 libglib2.0-0 libfontconfig1 libxkbcommon0 libdbus-1-3 libxcb-cursor0 libxcb-icccm4 \
+		libxcb-keysyms1 libxcb-shape0 libxkbcommon-x11-0 fonts-dejavu-core python3-gi \
+		gir1.2-ayatanaappindicator3-0.1 gir1.2-gtk-3.0; do
+		need "$package" dpkg-query -W -f '${Status}' "$package"
+	done
 	;;
 *)
 	echo "usage: $0 base|tests" >&2

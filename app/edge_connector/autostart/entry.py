@@ -65,7 +65,7 @@ class System(Protocol):
     def find(self, name: str, kind: Kind) -> Found | None:
         """The entry `name` as the system would read it."""
 
-    def list(self, kind: Kind) -> Sequence[Found]:
+    def entries(self, kind: Kind) -> Sequence[Found]:
         """Every entry of this program, of all installations."""
 
     def install(self, launch: Launch) -> None:
@@ -94,9 +94,10 @@ def refuse_unwritable(launch: Launch) -> None:
                 hint="Move the installation to a path of ordinary characters.",
             )
     program = launch.command[0]
-    if "=" in program:
-        raise UserError(
-            "autostart_path",
-            f"An autostart entry cannot start {program}: the path holds an equals sign.",
-            hint="Move the program to a path without an equals sign.",
-        )
+    for char in "=%":  # forbidden by the Desktop Entry Specification; looked up without decoding by GLib
+        if char in program:
+            raise UserError(
+                "autostart_path",
+                f"An autostart entry cannot start {program}: the path holds the character {char}",
+                hint=f"Move the program to a path without {char}",
+            )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +22,6 @@ from edge_connector.core.errors import EdgeError, UserError
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
-ENABLE = "Run `edge-connector autostart enable`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,11 @@ class AutostartStatus:
 
 
 def status(
-    directory: Path, kind: Kind = Kind.DESKTOP, *, environ: Mapping[str, str] | None = None, system: System | None = None
+    directory: Path,
+    kind: Kind = Kind.DESKTOP,
+    *,
+    environ: Mapping[str, str] | None = None,
+    system: System | None = None,
 ) -> AutostartStatus:
     """Look at the entry of the installation in `directory` and judge whether it would start it.
 
@@ -80,32 +84,33 @@ def status(
     abandoned = tuple(other.place for other in _abandoned(system, kind))
     if found is None:
         problem = f"The entry {abandoned[0]} belongs to an installation directory that is gone." if abandoned else ""
-        return AutostartStatus(
-            kind, directory, False, system.place(name, kind), problem=problem, fix=ENABLE if problem else "",
-            abandoned=abandoned,
-        )  # fmt: skip
+        fix = _enable_hint(directory, kind) if problem else ""
+        place = system.place(name, kind)
+        return AutostartStatus(kind, directory, False, place, problem=problem, fix=fix, abandoned=abandoned)
     try:
         wanted: Launch | None = launch_of(directory, kind)
         missing = None
     except UserError as error:
         wanted, missing = None, error
     exists = program_exists(found.command)
-    problem, fix = _judge(found, wanted, missing, exists=exists)
+    problem, fix = _judge(found, wanted, missing, exists=exists, hint=_enable_hint(directory, kind))
     works = exists and not found.refusal and _names_directory(found, directory)
-    return AutostartStatus(
-        kind, directory, True, found.place, found.command, exists, works, problem, fix, abandoned
-    )  # fmt: skip
+    return AutostartStatus(kind, directory, True, found.place, found.command, exists, works, problem, fix, abandoned)
 
 
 def enable(
-    directory: Path, kind: Kind = Kind.DESKTOP, *, environ: Mapping[str, str] | None = None, system: System | None = None
+    directory: Path,
+    kind: Kind = Kind.DESKTOP,
+    *,
+    environ: Mapping[str, str] | None = None,
+    system: System | None = None,
 ) -> AutostartStatus:
     """Make this installation start with the session; mends an entry that is there. Returns what was read back.
 
     Raises:
         UserError: with code `autostart_disabled` when the setting disableAutostart forbids it, `autostart_no_program`,
             `autostart_path`, `autostart_refused` when the system's checker or reading back found a fault, or the
-            codes of `core.files`. Nothing new is left behind then.
+            codes of `core.files`.
     """
     environ = os.environ if environ is None else environ
     _refuse_when_disabled(directory, environ)
@@ -118,18 +123,23 @@ def enable(
     system.install(launch)
     now = status(directory, kind, environ=environ, system=system)
     if not now.would_start or now.command != launch.command:
+        system.remove(now.entry, kind)
         raise UserError(
             "autostart_refused",
-            f"The autostart entry {now.entry} was written, but would not start this installation: "
+            f"The autostart entry {now.entry} was written, but would not start this installation, and was removed: "
             f"{now.problem or 'it reads back differently'}",
-            hint=now.fix or "Look at the entry.",
+            hint="Move the installation to a path of ordinary characters.",
         )
     log.info("autostart enabled entry=%s", now.entry)
     return now
 
 
 def disable(
-    directory: Path, kind: Kind = Kind.DESKTOP, *, environ: Mapping[str, str] | None = None, system: System | None = None
+    directory: Path,
+    kind: Kind = Kind.DESKTOP,
+    *,
+    environ: Mapping[str, str] | None = None,
+    system: System | None = None,
 ) -> list[str]:
     """Take this installation's entry away; returns what was removed, nothing when there was none.
 
@@ -150,7 +160,8 @@ def system_of(environ: Mapping[str, str], platform: str = sys.platform) -> Syste
         UserError: the person has no home directory.
     """
     if platform == "win32":
-        from edge_connector.autostart.windows import WindowsAutostart, user_registry
+        from edge_connector.autostart.windows import WindowsAutostart
+        from edge_connector.autostart.windows_registry import user_registry
 
         return WindowsAutostart(user_registry())
     if platform == "darwin":
@@ -173,22 +184,24 @@ def _refuse_when_disabled(directory: Path, environ: Mapping[str, str]) -> None:
         )
 
 
-def _judge(found: Found, wanted: Launch | None, missing: EdgeError | None, *, exists: bool) -> tuple[str, str]:
+def _judge(
+    found: Found, wanted: Launch | None, missing: EdgeError | None, *, exists: bool, hint: str
+) -> tuple[str, str]:
     """The sentence and the next step for what is wrong with an entry; both empty when nothing is."""
     if not found.command:
-        return f"The autostart entry {found.place} cannot be read.", ENABLE
+        return found.refusal or f"The autostart entry {found.place} cannot be read.", hint
     program = found.command[0]
     if not exists:
         moved = f"; this installation is {wanted.command[0]}" if wanted and wanted.command[0] != program else ""
-        return f"The autostart entry starts {program}, which is not there any more{moved}.", ENABLE
+        return f"The autostart entry starts {program}, which is not there any more{moved}.", hint
     if found.refusal:
-        return found.refusal, ENABLE
+        return found.refusal, hint
     if missing is not None:
         return missing.message, missing.hint
     if wanted is not None and found.command != wanted.command:
         if program != wanted.command[0]:
-            return f"The autostart entry starts {program}, but this installation is {wanted.command[0]}.", ENABLE
-        return "The autostart entry starts this program with other arguments than this version uses.", ENABLE
+            return f"The autostart entry starts {program}, but this installation is {wanted.command[0]}.", hint
+        return "The autostart entry starts this program with other arguments than this version uses.", hint
     return "", ""
 
 
@@ -198,4 +211,11 @@ def _names_directory(found: Found, directory: Path) -> bool:
 
 
 def _abandoned(system: System, kind: Kind) -> list[Found]:
-    return [entry for entry in system.list(kind) if entry.directory and not Path(entry.directory).exists()]
+    """Entries whose directory was moved or removed; one on a disk that is not mounted has lost its surroundings too."""
+    listed = ((entry, Path(entry.directory)) for entry in system.entries(kind) if entry.directory)
+    return [entry for entry, directory in listed if not directory.exists() and directory.parent.exists()]
+
+
+def _enable_hint(directory: Path, kind: Kind) -> str:
+    flag = " --runtime" if kind is Kind.RUNTIME else ""
+    return f"Run `edge-connector autostart enable{flag} --dir {shlex.quote(str(directory))}`."

@@ -1,4 +1,4 @@
-"""The command that starts this installation of the program again: frozen, in a virtual environment, or from a package."""
+"""The command that starts this installation of the program again, frozen or in a Python environment."""
 
 from __future__ import annotations
 

@@ -78,10 +78,6 @@ PROBLEM_WORDS: dict[str, dict[str, tuple[str, str]]] = {
             "Im Connector ist ein Fehler aufgetreten: {detail}.",
             "Melden Sie ihn mit der Fehlerspur aus dem Protokoll; der Connector versucht es weiter.",
         ),
-        "internal_error": (
-            "Im Connector ist ein Fehler aufgetreten: {detail}.",
-            "Melden Sie ihn mit dem Traceback aus dem Protokoll; der Connector versucht es weiter.",
-        ),
         "not_proven": (
             "Seit {detail} ist kein Aufruf durchgekommen.",
             "Sehen Sie mit `edge-connector status` nach; der Connector wählt von selbst wieder.",

@@ -14,13 +14,14 @@ back alone, by savepoint.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -251,10 +252,14 @@ class SqliteDatabase:
                 else:
                     self._insert(connection, group)
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            # Nothing of the batch is in the file: whoever waits is told, whoever does not is counted.
+        except Exception as error:
+            # Nothing of the batch is in the file: whoever waits is told, whoever does not is counted. The thread goes
+            # on whatever it was, because without it every later write would wait for ever.
+            if not isinstance(error, sqlite3.Error):
+                log.exception("database batch failed path=%s items=%d", self.path, len(items))
             if connection.in_transaction:
-                connection.execute("ROLLBACK")
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
             reason = database_error(error, self.path)
             failed += [(future, reason) for future, _ in done]
             known = {id(future) for future, _ in failed}
@@ -264,7 +269,9 @@ class SqliteDatabase:
         for future, value in done:
             future.set_result(value)
         for future, problem in failed:
-            future.set_exception(problem)
+            # A waiter that gave up before its turn has cancelled its future.
+            with contextlib.suppress(InvalidStateError):
+                future.set_exception(problem)
 
     def _run(
         self,
@@ -280,6 +287,9 @@ class SqliteDatabase:
             value = task.function(connection)
         except Exception as error:
             if not connection.in_transaction:
+                # SQLite itself does this when the disk is full; then its error says so.
+                if isinstance(error, sqlite3.Error):
+                    raise
                 raise sqlite3.OperationalError(f"the transaction was ended: {error}") from error
             connection.execute("ROLLBACK TO item")
             connection.execute("RELEASE item")
@@ -293,7 +303,8 @@ class SqliteDatabase:
         connection.execute("SAVEPOINT item")
         try:
             connection.executemany(rows.sql, rows.rows)
-        except sqlite3.Error as error:
+        except Exception as error:
+            # Values that cannot be bound are no sqlite3.Error: an integer of more than 64 bits is an OverflowError.
             if not connection.in_transaction:
                 raise
             connection.execute("ROLLBACK TO item")

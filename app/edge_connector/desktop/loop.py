@@ -10,19 +10,18 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextvars
-import functools
 import heapq
 import itertools
-import os
 import select
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from PySide6.QtCore import QCoreApplication, QSocketNotifier, Qt, QTimer
+from PySide6.QtCore import QSocketNotifier, Qt, QTimer
 from PySide6.QtWidgets import QApplication
-from qasync import QEventLoop
+from qasync import QEventLoop  # type: ignore[import-untyped]
 
 SLICE_S = 0.008
 """After so long in callbacks, Qt gets its turn to paint and to take input."""
@@ -30,6 +29,22 @@ PRECISE_BELOW_S = 1.0
 """Shorter waits use a precise Qt timer; longer ones a coarse one, which lets the processor sleep."""
 LONGEST_WAIT_S = 3600.0
 COMPACT_ABOVE = 64
+
+
+class HasFileno(Protocol):
+    """A socket or an open file."""
+
+    def fileno(self) -> int: ...
+
+
+File = int | HasFileno
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    file: File
+    handle: asyncio.Handle
+    notifier: QSocketNotifier | None
 
 
 class DesktopLoop(QEventLoop):  # type: ignore[misc]  # qasync has no types
@@ -44,8 +59,8 @@ class DesktopLoop(QEventLoop):  # type: ignore[misc]  # qasync has no types
         self._waiting: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._cancelled = 0
         self._numbers = itertools.count()
-        self._readers: dict[int, tuple[asyncio.Handle, QSocketNotifier | None]] = {}
-        self._writers: dict[int, tuple[asyncio.Handle, QSocketNotifier | None]] = {}
+        self._readers: dict[int, _Watched] = {}
+        self._writers: dict[int, _Watched] = {}
         self._qt_gone = False
         self._in_callbacks = False
         self._thread = threading.get_ident()
@@ -109,7 +124,8 @@ class DesktopLoop(QEventLoop):  # type: ignore[misc]  # qasync has no types
 
     def _run_slice(self) -> None:
         """Run what is due, for a slice at most, then arm the timers for the rest."""
-        if self.is_closed():
+        # Somebody runs a Qt loop inside a callback: tasks cannot be entered twice, so they wait for its end.
+        if self.is_closed() or self._in_callbacks:
             return
         self._in_callbacks = True
         try:
@@ -158,56 +174,52 @@ class DesktopLoop(QEventLoop):  # type: ignore[misc]  # qasync has no types
 
     # ---- file descriptors
 
-    def _add_reader(self, fd: int, callback: Callable[..., Any], *args: Any) -> asyncio.Handle:
-        return self._watch(self._readers, QSocketNotifier.Type.Read, fd, asyncio.Handle(callback, args, self, None))
+    def _add_reader(self, file: File, callback: Callable[..., Any], *args: Any) -> asyncio.Handle:
+        return self._watch(self._readers, QSocketNotifier.Type.Read, file, asyncio.Handle(callback, args, self, None))
 
-    def _remove_reader(self, fd: int) -> bool:
-        return self._unwatch(self._readers, fd)
+    def _remove_reader(self, file: File) -> bool:
+        return self._unwatch(self._readers, file)
 
-    def _add_writer(self, fd: int, callback: Callable[..., Any], *args: Any) -> asyncio.Handle:
-        return self._watch(self._writers, QSocketNotifier.Type.Write, fd, asyncio.Handle(callback, args, self, None))
+    def _add_writer(self, file: File, callback: Callable[..., Any], *args: Any) -> asyncio.Handle:
+        return self._watch(self._writers, QSocketNotifier.Type.Write, file, asyncio.Handle(callback, args, self, None))
 
-    def _remove_writer(self, fd: int) -> bool:
-        return self._unwatch(self._writers, fd)
+    def _remove_writer(self, file: File) -> bool:
+        return self._unwatch(self._writers, file)
 
     def _watch(
-        self,
-        watched: dict[int, tuple[asyncio.Handle, QSocketNotifier | None]],
-        kind: QSocketNotifier.Type,
-        fd: int,
-        handle: asyncio.Handle,
+        self, watched: dict[int, _Watched], kind: QSocketNotifier.Type, file: File, handle: asyncio.Handle
     ) -> asyncio.Handle:
         self._check_closed()
-        self._unwatch(watched, fd)
+        self._unwatch(watched, file)
+        fd = _number(file)
         notifier: QSocketNotifier | None = None
         if not self._qt_gone:
             notifier = QSocketNotifier(fd, kind)
-            notifier.activated.connect(functools.partial(self._ready, watched, fd, handle))
-        watched[fd] = handle, notifier
+            notifier.activated.connect(lambda *_: self._notified(watched, fd, handle))
+        watched[fd] = _Watched(file, handle, notifier)
         return handle
 
-    def _unwatch(self, watched: dict[int, tuple[asyncio.Handle, QSocketNotifier | None]], fd: int) -> bool:
+    def _unwatch(self, watched: dict[int, _Watched], file: File) -> bool:
+        fd = _number(file)
+        if fd < 0:  # closed already: it has lost its number, but not its place here
+            fd = next((number for number, one in watched.items() if one.file is file), -1)
         found = watched.pop(fd, None)
         if found is None:
             return False
-        handle, notifier = found
-        handle.cancel()
-        if notifier is not None and not self._qt_gone:
-            notifier.setEnabled(False)
-            notifier.deleteLater()
+        found.handle.cancel()
+        if found.notifier is not None and not self._qt_gone:
+            found.notifier.setEnabled(False)
+            found.notifier.deleteLater()
         return True
 
-    def _ready(
-        self,
-        watched: dict[int, tuple[asyncio.Handle, QSocketNotifier | None]],
-        fd: int,
-        handle: asyncio.Handle,
-        *_: object,
-    ) -> None:
+    def _notified(self, watched: dict[int, _Watched], fd: int, handle: asyncio.Handle) -> None:
         # An activation may still be on its way when the descriptor is given to somebody else.
         found = watched.get(fd)
-        if found is not None and found[0] is handle and not self.is_closed():
+        if found is not None and found.handle is handle and not self.is_closed() and not self._in_callbacks:
             handle._run()
+            # A thread that called `call_soon_threadsafe` only wakes the loop.
+            if self._due and not self._qt_gone:
+                self._soon.start()
 
     def close(self) -> None:
         """Release everything; a closed loop runs nothing any more."""
@@ -217,8 +229,9 @@ class DesktopLoop(QEventLoop):  # type: ignore[misc]  # qasync has no types
             # asyncio closes its self-pipe through _remove_reader after this.
             for fd in [fd for fd in watched if fd != self._ssock.fileno()]:
                 self._unwatch(watched, fd)
-        self._soon.stop()
-        self._later.stop()
+        for timer in (self._soon, self._later):
+            timer.stop()
+            timer.deleteLater()
         self._due.clear()
         self._waiting.clear()
         super().close()
@@ -253,12 +266,10 @@ class DesktopLoop(QEventLoop):  # type: ignore[misc]  # qasync has no types
             poll.register(fd, wanted)
         for fd, happened in poll.poll(int(timeout_s * 1000) + (timeout_s > 0)):
             if happened & ~select.POLLOUT and (reader := self._readers.get(fd)) is not None:
-                reader[0]._run()
+                reader.handle._run()
             if happened & ~select.POLLIN and (writer := self._writers.get(fd)) is not None:
-                writer[0]._run()
+                writer.handle._run()
 
 
-def end_process(code: int) -> None:
-    """End at once without Qt's own clean-up, which needs the display that is gone."""
-    QCoreApplication.processEvents  # noqa: B018  # never called here: it would end the process with its own code
-    os._exit(code)
+def _number(file: File) -> int:
+    return file if isinstance(file, int) else file.fileno()

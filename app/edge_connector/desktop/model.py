@@ -5,16 +5,16 @@ Pure: it knows no Qt, no loop, no files and no clock; the moment is an argument,
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from enum import StrEnum
-from typing import Any
 
 from edge_connector.core.clock import from_iso
+from edge_connector.core.problem_words import problem_words
 from edge_connector.core.status import LinkPhase, State
-from edge_connector.core.words import WORDS, duration, sentence, word
+from edge_connector.core.words import duration, sentence, word
+from edge_connector.desktop.moment import Ages, Document, Words, age_of, clock_time, number
 
 PRODUCT = "Edge Connector"
 RECENT_SHOWN = 10
@@ -23,8 +23,6 @@ RECENT_PREFIX = "recent:"
 LABEL_CHARACTERS = 60
 TOOLTIP_CHARACTERS = 240
 """Windows cuts a tray's tooltip; nothing worth reading stands behind that."""
-
-Document = Mapping[str, Any]
 
 
 class Level(StrEnum):
@@ -150,8 +148,8 @@ def view_of(
     """
     state = State(status.get("state", State.STOPPED))
     elapsed_s = max(now - taken_at, 0.0) if taken_at is not None else 0.0
-    words = _Words(language, now, zone)
-    ages = _Ages(status, now, elapsed_s)
+    words = Words(language, now, zone)
+    ages = Ages(status, now, elapsed_s)
     problems = tuple(_problem(item, words) for item in status.get("problems", ()))
     line = state_line(status, language, now, elapsed_s=elapsed_s, zone=zone)
     return ViewModel(
@@ -179,9 +177,9 @@ def state_line(
     if state is State.PAUSED:
         until = (status.get("paused") or {}).get("until", "")
         if until:
-            return word("state.paused_until", language, time=_clock_time(from_iso(until), now, zone))
+            return word("state.paused_until", language, time=clock_time(from_iso(until), now, zone))
         return word("state.paused_until_resumed", language)
-    ages = _Ages(status, now, elapsed_s)
+    ages = Ages(status, now, elapsed_s)
     return sentence(
         state,
         proof_age_s=ages.proof_s,
@@ -191,72 +189,14 @@ def state_line(
     )
 
 
-class _Words:
-    """The catalogue in one language at one moment."""
-
-    def __init__(self, language: str, now: float, zone: tzinfo | None) -> None:
-        self.language, self.now, self.zone = language, now, zone
-
-    def __call__(self, key: str, **values: str) -> str:
-        return word(key, self.language, **values)
-
-    def known(self, key: str, otherwise: str) -> str:
-        """The words for `key`; `otherwise` where a newer runtime says something this catalogue does not know."""
-        return self(key) if key in WORDS["en"] else otherwise
-
-    def clock_time(self, stamp: str) -> str:
-        return _clock_time(from_iso(stamp), self.now, self.zone) if stamp else ""
-
-    def lasting(self, seconds: float | None) -> str:
-        return "" if seconds is None else self("age.for", age=duration(seconds))
-
-    def ago(self, seconds: float | None) -> str:
-        return "" if seconds is None else self("age.ago", age=duration(seconds))
-
-
-class _Ages:
-    """Every age and count-down of a document; none is negative, even when a clock was set back."""
-
-    def __init__(self, status: Document, now: float, elapsed_s: float) -> None:
-        link, proven, process = (status.get(key) or {} for key in ("link", "proven", "process"))
-        self.process_s = _since(process.get("startedAt"), now)
-        self.link_s = _since(link.get("since"), now)
-        self.proof_s = _since(proven.get("at"), now)
-        remaining = link.get("nextAttemptInS")
-        self.next_attempt_s = None if remaining is None else max(remaining - elapsed_s, 0.0)
-        self.problems_s = tuple(_since(item.get("since"), now) for item in status.get("problems", ()))
-
-    def fresh_for_s(self) -> float:
-        """Seconds until the words of one of these change; at least one second, at most a minute."""
-        shown = [self.process_s, self.link_s, self.proof_s, *self.problems_s]
-        soonest = min((_word_lasts_s(age) for age in shown if age is not None), default=60.0)
-        if self.next_attempt_s:
-            soonest = min(soonest, 1.0)
-        return max(soonest, 1.0)
-
-
-def _since(stamp: str | None, now: float) -> float | None:
-    return max(now - from_iso(stamp), 0.0) if stamp else None
-
-
-def _word_lasts_s(age: float) -> float:
-    unit = 1.0 if age < 60 else 60.0
-    return unit - math.fmod(age, unit)
-
-
-def _clock_time(moment: float, now: float, zone: tzinfo | None) -> str:
-    """`HH:MM`, with the day in front when it is not today's."""
-    shown, today = datetime.fromtimestamp(moment, zone), datetime.fromtimestamp(now, zone)
-    return shown.strftime("%H:%M" if shown.date() == today.date() else "%Y-%m-%d %H:%M")
-
-
-def _problem(item: Document, words: _Words) -> ProblemView:
+def _problem(item: Document, words: Words) -> ProblemView:
+    said, fix = problem_words(item["code"], item["sentence"], item["fix"], words.language)
     return ProblemView(
         code=item["code"],
         severity=item["severity"],
-        sentence=item["sentence"],
-        fix=item["fix"],
-        since=words.ago(_since(item.get("since"), words.now)),
+        sentence=said,
+        fix=fix,
+        since=words.ago(age_of(item.get("since"), words.now)),
     )
 
 
@@ -274,7 +214,7 @@ def _shortened(text: str, characters: int) -> str:
 
 
 def _menu(
-    state: State, status: Document, line: str, recent: Sequence[Document], words: _Words, *, hosted: bool
+    state: State, status: Document, line: str, recent: Sequence[Document], words: Words, *, hosted: bool
 ) -> tuple[MenuEntry, ...]:
     """Always the same rows in the same order, so that none jumps under the pointer; what makes no sense is disabled."""
     stopped = state is State.STOPPED
@@ -296,7 +236,7 @@ def _menu(
     )
 
 
-def _recent_entry(call: Document, words: _Words) -> MenuEntry:
+def _recent_entry(call: Document, words: Words) -> MenuEntry:
     outcome = str(call["outcome"])
     label = words(
         "menu.recent_entry",
@@ -307,7 +247,7 @@ def _recent_entry(call: Document, words: _Words) -> MenuEntry:
     return MenuEntry(f"{RECENT_PREFIX}{call['id']}", _shortened(label, LABEL_CHARACTERS))
 
 
-def _quit_label(state: State, status: Document, words: _Words, *, hosted: bool) -> str:
+def _quit_label(state: State, status: Document, words: Words, *, hosted: bool) -> str:
     """What quitting stops."""
     if state is State.STOPPED:
         return words("menu.quit_stopped")
@@ -323,7 +263,7 @@ def _quit_label(state: State, status: Document, words: _Words, *, hosted: bool) 
 # ---- the four truths
 
 
-def _truths(state: State, status: Document, ages: _Ages, words: _Words) -> tuple[Truth, ...]:
+def _truths(state: State, status: Document, ages: Ages, words: Words) -> tuple[Truth, ...]:
     parts = (
         ("process", _process_truth(status, ages, words)),
         ("link", _link_truth(state, status, ages, words)),
@@ -336,7 +276,7 @@ def _truths(state: State, status: Document, ages: _Ages, words: _Words) -> tuple
 Facts = tuple[str, str, Level]
 
 
-def _process_truth(status: Document, ages: _Ages, words: _Words) -> Facts:
+def _process_truth(status: Document, ages: Ages, words: Words) -> Facts:
     process = status.get("process")
     if not process:
         return words("process.stopped"), "", Level.BAD
@@ -345,7 +285,7 @@ def _process_truth(status: Document, ages: _Ages, words: _Words) -> Facts:
     return words("process.running", pid=str(process["pid"])), words.lasting(ages.process_s), Level.GOOD
 
 
-def _link_truth(state: State, status: Document, ages: _Ages, words: _Words) -> Facts:
+def _link_truth(state: State, status: Document, ages: Ages, words: Words) -> Facts:
     phase = LinkPhase((status.get("link") or {}).get("phase", LinkPhase.IDLE))
     age = words.lasting(ages.link_s)
     if phase is LinkPhase.OPEN:
@@ -363,7 +303,7 @@ def _link_truth(state: State, status: Document, ages: _Ages, words: _Words) -> F
     return words(f"link.{phase}"), age, Level.WAITING
 
 
-def _authorised_truth(status: Document, words: _Words) -> Facts:
+def _authorised_truth(status: Document, words: Words) -> Facts:
     authorised = status.get("authorised") or {}
     method = authorised.get("method", "")
     if not method:
@@ -375,7 +315,7 @@ def _authorised_truth(status: Document, words: _Words) -> Facts:
     return value.strip(), "", Level.GOOD
 
 
-def _proven_truth(state: State, status: Document, ages: _Ages, words: _Words) -> Facts:
+def _proven_truth(state: State, status: Document, ages: Ages, words: Words) -> Facts:
     """Good only while the runtime itself calls the connector working: it alone judges the age of the proof."""
     proven = status.get("proven") or {}
     if ages.proof_s is None:
@@ -385,14 +325,14 @@ def _proven_truth(state: State, status: Document, ages: _Ages, words: _Words) ->
     if proven.get("kind") == "local":
         return words("proven.local"), age, Level.WAITING
     took = proven.get("roundTripMs")
-    value = words("proven.platform") if took is None else words("proven.platform_ms", ms=_number(took))
+    value = words("proven.platform") if took is None else words("proven.platform_ms", ms=number(took))
     return value, age, Level.GOOD if working else Level.WAITING
 
 
 # ---- identity and activity
 
 
-def _identity(status: Document, ages: _Ages, words: _Words) -> tuple[IdentityRow, ...]:
+def _identity(status: Document, ages: Ages, words: Words) -> tuple[IdentityRow, ...]:
     """Who this connector is; a fact that is not known yet has no row."""
     if not status:
         return ()
@@ -418,7 +358,7 @@ def _address(health: Document) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _bundle(bundle: Document, words: _Words) -> str:
+def _bundle(bundle: Document, words: Words) -> str:
     match bundle.get("source"):
         case "builtin":
             return words("bundle.builtin")
@@ -430,7 +370,7 @@ def _bundle(bundle: Document, words: _Words) -> str:
             return str(other or "")
 
 
-def _series(activity: Document, words: _Words) -> tuple[Series, ...]:
+def _series(activity: Document, words: Words) -> tuple[Series, ...]:
     counts = tuple(float(value) for value in activity.get("perMinute", ()))
     parts: list[tuple[str, str, tuple[float | None, ...]]] = [("calls", "", counts)]
     parts += [
@@ -443,17 +383,10 @@ def _series(activity: Document, words: _Words) -> tuple[Series, ...]:
     )
 
 
-def _latest(key: str, unit: str, values: Sequence[float | None], words: _Words) -> str:
+def _latest(key: str, unit: str, values: Sequence[float | None], words: Words) -> str:
     if not any(values):
         return words("activity.none")
     if key == "calls":
-        return _number(values[-1] or 0.0)
+        return number(values[-1] or 0.0)
     newest = next((value for value in reversed(values) if value is not None), 0.0)
-    return f"{_number(newest)} {unit}"
-
-
-def _number(value: float) -> str:
-    """Three digits are enough: `0.84`, `12.3`, `1204`."""
-    if value >= 100 or value == int(value):
-        return f"{value:.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{number(newest)} {unit}"

@@ -44,6 +44,8 @@ PRESENCE_S = 30.0
 PRUNE_S = 3600.0
 KEEP_RESULTS_S = 24 * 3600.0
 KEEP_CALLS_S = 30 * 24 * 3600.0
+KEEP_CALLS = 1_000_000
+"""Of each organization, however young: some 120 MB."""
 GC_THRESHOLD = 50_000
 
 
@@ -201,7 +203,9 @@ class PlatformServer:
                 next_prune = now + PRUNE_S
                 wall = self._clock.wall()
                 try:
-                    await parts.store.prune(results_before=wall - KEEP_RESULTS_S, calls_before=wall - KEEP_CALLS_S)
+                    await parts.store.prune(
+                        results_before=wall - KEEP_RESULTS_S, calls_before=wall - KEEP_CALLS_S, keep_calls=KEEP_CALLS
+                    )
                 except UserError as error:
                     log.warning("store could not be pruned code=%s error=%s", error.code, error)
             await asyncio.sleep(PRESENCE_S)

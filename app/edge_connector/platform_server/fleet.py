@@ -24,12 +24,15 @@ class Link(Protocol):
 
     connected_at: float
     """Unix seconds."""
-    queued_bytes: int
-    """Arguments on their way to the socket."""
     status: m.Status | None
     last_status_at: float
     """Unix seconds."""
     bundle: m.BundleInfo | None
+
+    @property
+    def queued_bytes(self) -> int:
+        """What is on its way to the socket."""
+        ...
 
     @property
     def instance_id(self) -> str: ...

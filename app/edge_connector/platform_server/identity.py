@@ -99,6 +99,10 @@ class Identity:
         principal.uses += 1
         return principal
 
+    def seconds_left(self, principal: Principal) -> float:
+        """Until its credentials expire; infinite for machine secrets."""
+        return principal.expires_at - self._clock.wall()
+
     def count_failure(self, address: str) -> bool:
         """Note a failed attempt from `address`; False when there were too many within a minute.
 

@@ -16,9 +16,10 @@ from collections.abc import Callable
 from msgspec import Raw
 
 from edge_connector.core.tasks import TaskOwner
-from edge_connector.tools import endings, frames, proctree
+from edge_connector.tools import endings, frames
 from edge_connector.tools.active import NEVER, ActiveCall
 from edge_connector.tools.calls import CallOutcome, CallRequest, CallSink, Counters, ExecutorConfig, OutcomeKind
+from edge_connector.tools.children import ChildrenWatch
 from edge_connector.tools.endings import Ending
 from edge_connector.tools.pool import WorkerPool
 from edge_connector.tools.process import WorkerProcess
@@ -30,7 +31,6 @@ SWEEP_S = 0.02
 ACCEPT_AFTER_S = 0.05
 MORE_WORKERS_AFTER_S = 0.015
 """A sync call that waited this long for a worker is worth a new process; shorter waits are cheaper than a start."""
-SAMPLE_CHILDREN_S = 0.5
 _CORES = os.cpu_count() or 1
 
 
@@ -47,20 +47,22 @@ class Dispatcher:
         self.closing = ""
         self.calls: dict[str, ActiveCall] = {}
         self.running = 0
-        self.queued = 0
         self.idle = asyncio.Event()
         self.idle.set()
         self._config = config
         self._sink = sink
-        self._tasks = tasks
         self._counters = counters
         self._queues: dict[bool, deque[ActiveCall]] = {True: deque(), False: deque()}  # by `is_async`
         self._sequence = itertools.count(1)
         self._timer: asyncio.TimerHandle | None = None
         self._probe: ActiveCall | None = None
-        self._sampled_at = 0.0
-        self._sampling = False
+        self._children = ChildrenWatch(config.max_children, tasks)
         self.on_pool_changed: Callable[[], None] = lambda: None
+
+    @property
+    def queued(self) -> int:
+        """Calls that wait for a slot or a worker."""
+        return sum(map(len, self._queues.values()))
 
     # ---- in
 
@@ -99,7 +101,6 @@ class Dispatcher:
             if self.queued >= self._config.queue and not call.uses_probe_slot:
                 self._refuse(request, endings.busy(self.running, self.queued))
                 return
-            self.queued += 1
             if call.uses_probe_slot:
                 queue.appendleft(call)
             else:
@@ -112,18 +113,15 @@ class Dispatcher:
     def use(self, pool: WorkerPool) -> None:
         """Serve from this pool from now on; waiting calls meet its tools, running ones stay where they are."""
         self.pool = pool
+        for call in [call for queue in self._queues.values() for call in queue]:
+            if call.request.tool not in pool.tools:
+                self._finish_as(call, self._unknown(call.request, pool))
         waiting = sorted((call for queue in self._queues.values() for call in queue), key=lambda call: call.seq)
         for queue in self._queues.values():
             queue.clear()
         for call in waiting:
-            info = pool.tools.get(call.request.tool)
-            if call.finished:
-                continue
-            if info is None:
-                self._finish_as(call, self._unknown(call.request, pool))
-            else:
-                call.info = info  # it may have become async, or have been
-                self._queues[info.is_async].append(call)
+            call.info = pool.tools[call.request.tool]  # it may have become async, or have been
+            self._queues[call.info.is_async].append(call)
         self._pump()
 
     def cancel(self, call_id: str, reason: str) -> None:
@@ -185,30 +183,19 @@ class Dispatcher:
 
     def _pump(self) -> None:
         """Start waiting calls while there are slots and workers, the oldest first."""
-        if not self.queued or self.pool is None:
+        if self.pool is None or not any(self._queues.values()):
             return
         now = time.monotonic()
         blocked: set[bool] = set()
         while len(blocked) < 2:
-            heads = [
-                (queue[0].seq, key)
-                for key, queue in self._queues.items()
-                if key not in blocked and self._live_head(queue)
-            ]
+            heads = [(queue[0].seq, key) for key, queue in self._queues.items() if queue and key not in blocked]
             if not heads:
                 return
             key = min(heads)[1]
             if self._try_run(self._queues[key][0], now):
                 self._queues[key].popleft()
-                self.queued -= 1
             else:
                 blocked.add(key)
-
-    @staticmethod
-    def _live_head(queue: deque[ActiveCall]) -> bool:
-        while queue and queue[0].finished:
-            queue.popleft()
-        return bool(queue)
 
     # ---- events of the pool
 
@@ -240,8 +227,7 @@ class Dispatcher:
             else:
                 kind, detail = OutcomeKind(reply.kind), reply.detail_or_none()
                 self._finish(call, kind, reply.code, reply.message, reply.hint, detail=detail)
-        if self.queued:
-            self._pump()
+        self._pump()
 
     def call_said(self, call: ActiveCall, event: frames.Progress | frames.LogLine) -> None:
         """A tool reported progress or wrote to its log."""
@@ -290,7 +276,7 @@ class Dispatcher:
             return
         call.finished = True
         if call.worker is None:
-            self.queued -= 1
+            self._queues[call.info.is_async].remove(call)
         elif not call.uses_probe_slot:
             self.running -= 1
         if self._probe is call:
@@ -335,10 +321,8 @@ class Dispatcher:
                 call.kill_at = NEVER
                 self._kill_for(call)
         self._grow(now)
-        if now - self._sampled_at >= SAMPLE_CHILDREN_S and not self._sampling and self.pool is not None:
-            self._sampled_at = now
-            self._sampling = True
-            self._tasks.spawn(self._sample_children(), name="children")
+        if self.pool is not None:
+            self._children.look(self.calls.values(), now)
 
     def _kill_for(self, call: ActiveCall) -> None:
         """The call did not stop when asked: its process has to."""
@@ -361,32 +345,14 @@ class Dispatcher:
 
         Quick calls are served best by few processes, about one a core; each worker tied up by a slow call adds one.
         """
-        if self.pool is None or not self._live_head(self._queues[False]):
+        if self.pool is None or not self._queues[False]:
             return
         limit = now - MORE_WORKERS_AFTER_S
-        waiting = sum(not call.finished and call.submitted <= limit for call in self._queues[False])
+        waiting = sum(call.submitted <= limit for call in self._queues[False])
         slow = sum(
             call.worker is not None and not call.info.is_async and call.started <= limit for call in self.calls.values()
         )
         self.pool.want_sync(waiting, at_most=min(slow + _CORES, self._config.concurrency))
-
-    async def _sample_children(self) -> None:
-        """End workers below which too many processes run."""
-        try:
-            workers = {
-                call.worker for call in self.calls.values() if call.worker is not None and not call.worker.killed
-            }
-            if not workers:
-                return
-            table = await asyncio.to_thread(proctree.parents)
-            limit = self._config.max_children
-            for worker in workers:
-                count = len(proctree.descendants(worker.pid, table))
-                if count > limit and not worker.gone.is_set():
-                    log.warning("too many processes worker=%s pid=%d count=%d", worker.name, worker.pid, count)
-                    worker.kill(endings.too_many_children(count, limit, calls=len(worker.calls)))
-        finally:
-            self._sampling = False
 
     # ---- the end
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 _PASSED = (
     "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR", "TEMP", "TMP", "VIRTUAL_ENV",
@@ -35,6 +36,8 @@ def scrubbed_environment(environment: Mapping[str, str], allow: Iterable[str] = 
 def worker_command() -> list[str]:
     """How this program starts itself as a tool worker, without the two file descriptors that follow."""
     if getattr(sys, "frozen", False):
-        return [sys.executable, "tool-worker"]
+        # Also from the desktop program, whose own start would load Qt into each worker.
+        program = Path(sys.executable)
+        return [str(program.with_name(f"edge-connector{program.suffix}")), "tool-worker"]
     # -P keeps the working directory out of sys.path: a tool's folder must not shadow the standard library.
     return [sys.executable, "-P", "-m", "edge_connector.tools.worker"]

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 MARK_VARIABLE = "EC_TOOL_WORKER"
 """Environment variable with a value of its own in each worker; descendants inherit it and are found by it."""
 _MAX_ROUNDS = 50
+_PROC = "/proc"
 
 
 def parents() -> dict[int, int]:
@@ -21,19 +22,22 @@ def parents() -> dict[int, int]:
     if sys.platform != "linux":
         return _parents_from_ps()
     found: dict[int, int] = {}
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
-        try:
-            with open(f"/proc/{entry}/stat", "rb") as file:
-                stat = file.read()
-        except OSError:  # it ended meanwhile
-            continue
-        # The name in parentheses may hold anything, also parentheses and blanks.
-        fields = stat[stat.rindex(b")") + 2 :].split(b" ", 2)
-        if fields[0] not in (b"Z", b"X"):
-            found[int(entry)] = int(fields[1])
+    for entry in os.listdir(_PROC):
+        if entry.isdigit() and (parent := _parent_of_living(int(entry))) is not None:
+            found[int(entry)] = parent
     return found
+
+
+def _parent_of_living(pid: int) -> int | None:
+    """Process id of the parent; None for a zombie and for what is no process any more."""
+    try:
+        with open(f"{_PROC}/{pid}/stat", "rb") as file:
+            stat = file.read()
+    except OSError:
+        return None
+    # The name in parentheses may hold anything, also parentheses and blanks.
+    fields = stat[stat.rindex(b")") + 2 :].split(b" ", 2)
+    return None if fields[0] in (b"Z", b"X") else int(fields[1])
 
 
 def _parents_from_ps() -> dict[int, int]:
@@ -58,6 +62,46 @@ def descendants(root: int, table: dict[int, int] | None = None) -> set[int]:
                 pending.append(child)
     found.discard(root)
     return found
+
+
+def count_below(roots: Iterable[int]) -> dict[int, int]:
+    """How many processes live below each of `roots`, about: processes that start meanwhile may be missed.
+
+    Where Linux lists the children of each thread, only those trees are read, otherwise all processes. To end a tree,
+    `descendants` is right.
+    """
+    own = os.getpid()
+    if sys.platform == "linux" and os.path.exists(f"{_PROC}/{own}/task/{own}/children"):
+        return {root: _count_listed(root) for root in roots}
+    table = parents()
+    return {root: len(descendants(root, table)) for root in roots}
+
+
+def _count_listed(root: int) -> int:
+    found: set[int] = set()
+    pending = [root]
+    while pending:
+        for child in _listed_children(pending.pop()):
+            if child not in found and _parent_of_living(child) is not None:
+                found.add(child)
+                pending.append(child)
+    return len(found)
+
+
+def _listed_children(pid: int) -> list[int]:
+    """From /proc/PID/task/TID/children (proc(5), needs CONFIG_PROC_CHILDREN); zombies are among them."""
+    children: list[int] = []
+    try:
+        threads = os.listdir(f"{_PROC}/{pid}/task")
+    except OSError:  # it ended meanwhile
+        return children
+    for thread in threads:
+        try:
+            with open(f"{_PROC}/{pid}/task/{thread}/children", "rb") as file:
+                children += map(int, file.read().split())
+        except OSError:  # the thread ended
+            continue
+    return children
 
 
 def marked(mark: str) -> set[int]:

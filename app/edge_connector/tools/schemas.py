@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Raw
 
 from edge_connector.tools.api import ToolContext, ToolDeclaration
+from edge_connector.tools.depth import MAX_DEPTH, deeper_than
 
 NAME_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}\Z")
 RISKS = ("read", "write", "execute", "network", "spend")
@@ -107,7 +108,7 @@ class BoundTool:
         """The result as JSON.
 
         Raises:
-            ResultInvalid: it cannot be written as JSON, is too large, or is not of the declared type.
+            ResultInvalid: it cannot be written as JSON, is too large or too deep, or is not of the declared type.
         """
         try:
             data = _encode(value)
@@ -124,6 +125,12 @@ class BoundTool:
                 "result_too_large",
                 f"{self.name} returned {len(data)} bytes, more than the limit of {limit_bytes}.",
                 "Ask for less, or let the tool return parts.",
+            )
+        if deeper_than(data, MAX_DEPTH):
+            raise ResultInvalid(
+                "result_not_json",
+                f"{self.name} returned something nested more than {MAX_DEPTH} levels deep.",
+                "Return a flat list of parts that refer to each other.",
             )
         if self.check_result is not None:
             self.check_result(data)

@@ -15,6 +15,7 @@ from msgspec import Raw
 
 from edge_connector.tools import frames
 from edge_connector.tools.api import CallCancelled, ContextPort, ToolContext, ToolError
+from edge_connector.tools.depth import MAX_DEPTH, deeper_than
 from edge_connector.tools.diagnostics import diagnostics
 from edge_connector.tools.loader import LoadedTools, add_declared, load_directory
 from edge_connector.tools.schemas import ArgumentsInvalid, BoundTool, ResultInvalid
@@ -151,8 +152,12 @@ def _detail(detail: Any) -> Raw:
         return frames.NO_DETAIL
     try:
         data = msgspec.json.encode(detail)
-        if len(data) <= _DETAIL_BYTES:
+        if len(data) <= _DETAIL_BYTES and not deeper_than(data, MAX_DEPTH):
             return Raw(data)
     except Exception:  # an object JSON cannot hold: its text is better than nothing
         pass
-    return Raw(msgspec.json.encode(_short(repr(detail))))
+    try:
+        text = repr(detail)
+    except Exception:  # it is foreign, or nested too deeply even for that
+        text = f"a {type(detail).__name__} that cannot be written"
+    return Raw(msgspec.json.encode(_short(text)))

@@ -315,7 +315,10 @@ async def test_what_a_caller_sends_never_makes_a_frame_that_cuts_the_connectors_
     async with running_platform(tmp_path) as platform:
         edge = await platform.deploy()
         token = f"Bearer {platform.server_token}"
-        async with connector(platform.rpc_url, pair(edge.id, edge.secret)) as peer, caller(platform.rpc_url, token) as c:
+        async with (
+            connector(platform.rpc_url, pair(edge.id, edge.secret)) as peer,
+            caller(platform.rpc_url, token) as c,
+        ):
             await c.call("a", "echo", {"text": "x" * (m.MAX_FRAME_BYTES - 200)})
             refused = await c.until(m.Failure, "a")
             assert (refused.outcome, refused.error.code) == (m.Outcome.REFUSED, "invalid_arguments")

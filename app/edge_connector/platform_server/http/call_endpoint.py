@@ -87,7 +87,7 @@ class CallEndpoint:
             request = _decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise invalid_request(str(error)) from error
-        order = _order(principal, request, len(body))
+        order = _order(principal, request)
         if key or not request.wait:
             call_or_row = await self._kept(order, key)
             if isinstance(call_or_row, bytes):
@@ -167,7 +167,7 @@ class CallEndpoint:
             await waiter
 
 
-def _order(principal: Principal, request: api.CallRequest, size: int) -> CallOrder:
+def _order(principal: Principal, request: api.CallRequest) -> CallOrder:
     arguments = request.arguments
     if problem := problem_of(arguments):
         raise invalid_request(problem)
@@ -175,7 +175,6 @@ def _order(principal: Principal, request: api.CallRequest, size: int) -> CallOrd
         organization_id=principal.organization_id,
         tool=request.tool,
         arguments=arguments,
-        size=size,
         deployment=request.deployment,
         timeout_ms=request.timeout_ms,
         agent=request.agent,

@@ -82,6 +82,9 @@ class Operations:
         )
 
     async def createSessionToken(self, request: ApiRequest) -> api.SessionTokenReply:
+        if request.principal.kind != "server_token":
+            # Whoever stole a session token could make it last for ever.
+            raise forbidden("A session token does not make another one.", hint="Use a server token, or sign in again.")
         user = self._user_of(request.principal)
         body: api.SessionTokenRequest = request.body
         token, expires_at = self._parts.identity.make_session_token(

@@ -172,8 +172,12 @@ class Store(Protocol):
         """End every open call as interrupted; for the start, when nobody can bring their outcome any more."""
         ...
 
-    async def prune(self, *, results_before: float, calls_before: float) -> None:
-        """Forget results and idempotency keys, and whole calls, older than these moments."""
+    async def prune(self, *, results_before: float, calls_before: float, keep_calls: int) -> None:
+        """Forget results and idempotency keys, and whole calls, older than these moments, in many small steps.
+
+        Args:
+            keep_calls: of each organization only so many of the newest calls are kept; open ones are kept besides.
+        """
         ...
 
     def note_calls(self, calls: Sequence[CallRow]) -> None:

@@ -29,6 +29,10 @@ log = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=msgspec.Struct)
 
+PRUNE_CALLS = 2_000
+"""Calls deleted in one write, some 10 ms: whoever waits for a commit meanwhile waits for one such step at most."""
+PRUNE_RESULTS = 200
+"""Likewise for results, which may be megabytes each."""
 SETUP_CODE_KEY = "setup_code_sha256"
 
 
@@ -60,6 +64,16 @@ _EXTRACTS = ", ".join(f"json_extract(value, '$[{n}]')" for n in range(len(_PLAIN
 _PUT_PLAIN_CALLS = f"REPLACE INTO calls ({', '.join(_PLAIN)}) SELECT {_EXTRACTS} FROM json_each(?)"
 _plain_values = attrgetter(*_PLAIN)
 _encode = msgspec.json.Encoder().encode
+# The index is named, because otherwise all older calls are read to find the few that still have something to forget.
+_FORGET_RESULTS = (
+    "UPDATE calls SET result=NULL, error_detail=NULL, idempotency_key=NULL, request_digest=NULL"
+    " WHERE organization_id=?1 AND id IN (SELECT id FROM calls INDEXED BY calls_kept WHERE organization_id=?1"
+    " AND id < ?2 AND outcome <> '' AND (result IS NOT NULL OR idempotency_key IS NOT NULL) LIMIT ?3)"
+)
+_DELETE_CALLS = (
+    "DELETE FROM calls WHERE organization_id=?1"
+    " AND id IN (SELECT id FROM calls WHERE organization_id=?1 AND id < ?2 AND outcome <> '' LIMIT ?3)"
+)
 _UPDATE_CONNECTOR = (
     "UPDATE connectors SET instance_id=?, host=?, version=?, platform=?, last_seen_at=?, offline_reason=?, tools=?"
     " WHERE id=?"
@@ -178,18 +192,25 @@ class SqliteStore:
         sql = "UPDATE calls SET outcome='interrupted', error_code=?, error_message=? WHERE outcome=''"
         return await self._change(sql, (code, message))
 
-    async def prune(self, *, results_before: float, calls_before: float) -> None:
-        older = "organization_id IN (SELECT id FROM organizations) AND id < ? AND outcome <> ''"
+    async def prune(self, *, results_before: float, calls_before: float, keep_calls: int) -> None:
+        organizations = await self._database.read(
+            lambda connection: connection.execute("SELECT id FROM organizations").fetchall()
+        )
+        for (organization_id,) in organizations:
+            await self._in_steps(_FORGET_RESULTS, (organization_id, call_id_at(results_before)), PRUNE_RESULTS)
+            oldest = call_id_at(calls_before)
+            oldest = max(oldest, await self._newest_but(keep_calls - 1, organization_id))
+            await self._in_steps(_DELETE_CALLS, (organization_id, oldest), PRUNE_CALLS)
 
-        def write(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "UPDATE calls SET result=NULL, error_detail=NULL, idempotency_key=NULL, request_digest=NULL"
-                f" WHERE {older} AND (result IS NOT NULL OR idempotency_key IS NOT NULL)",
-                (call_id_at(results_before),),
-            )
-            connection.execute(f"DELETE FROM calls WHERE {older}", (call_id_at(calls_before),))
+    async def _newest_but(self, count: int, organization_id: str) -> str:
+        """The id of the newest call but `count`; empty when there are not so many."""
+        sql = "SELECT id FROM calls WHERE organization_id=? ORDER BY id DESC LIMIT 1 OFFSET ?"
+        row = await self._database.read(lambda connection: connection.execute(sql, (organization_id, count)).fetchone())
+        return row[0] if row else ""
 
-        await self._database.write(write)
+    async def _in_steps(self, sql: str, parameters: tuple[str, ...], step: int) -> None:
+        while await self._change(sql, (*parameters, step)) == step:
+            pass
 
     def note_calls(self, calls: Sequence[CallRow]) -> None:
         plain, kept = [], []
@@ -204,12 +225,13 @@ class SqliteStore:
             self._database.append_many(_PUT_CALL, kept)
 
     def note_late_outcome(self, organization_id: str, call_id: str, deployment_id: str, outcome: str) -> None:
-        # A repeated report of an outcome that arrived in time changes nothing either.
+        # A repeated report of an outcome that arrived in time changes nothing either, nor does one that agrees: at a
+        # deadline both ends give up, the connector after it has ended the tool.
         sql = (
             "UPDATE calls SET late_outcome=? WHERE organization_id=? AND id=? AND deployment_id=?"
-            " AND late_outcome IS NULL AND outcome IN ('interrupted', 'timed_out')"
+            " AND late_outcome IS NULL AND outcome IN ('interrupted', 'timed_out') AND outcome <> ?"
         )
-        self._database.append(sql, (outcome, organization_id, call_id, deployment_id))
+        self._database.append(sql, (outcome, organization_id, call_id, deployment_id, outcome))
 
     def note_connectors(self, connectors: Sequence[ConnectorRow]) -> None:
         rows = [

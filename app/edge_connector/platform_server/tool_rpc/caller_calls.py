@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import msgspec
+
 from edge_connector.platform_server.tool_rpc.calls import PendingCall
+from edge_connector.platform_server.tool_rpc.connection import error_bytes
 from edge_connector.wire import messages as m
 
 MAX_CALLS = 20_000
@@ -47,12 +50,13 @@ class CallerCall:
         """Keep the outcome and report it."""
         duration_ms = call.row.duration_ms or 0.0
         if call.result is not None:
-            # Copied, because a raw value keeps the whole frame it came in alive.
+            # Copied, as below, because a raw value keeps the whole frame it came in alive.
             self.outcome = m.Result(id=self.id, result=call.result.copy(), duration_ms=duration_ms)
         else:
             assert call.error is not None, "a call without a result has an error"
+            error = msgspec.structs.replace(call.error, detail=call.error.detail.copy())
             outcome = m.Outcome(call.row.outcome)
-            self.outcome = m.Failure(id=self.id, outcome=outcome, error=call.error, duration_ms=duration_ms)
+            self.outcome = m.Failure(id=self.id, outcome=outcome, error=error, duration_ms=duration_ms)
         self.pending = None
         if self.reporter is not None:
             self.reporter.send(self.outcome)
@@ -90,4 +94,5 @@ class CallerCalls:
 
 
 def _size(outcome: m.Result | m.Failure) -> int:
-    return len(memoryview(outcome.result)) if isinstance(outcome, m.Result) else 512
+    size = len(memoryview(outcome.result)) if isinstance(outcome, m.Result) else 512 + error_bytes(outcome.error)
+    return len(outcome.id) + size

@@ -12,6 +12,8 @@ from edge_connector.platform_server.tool_rpc.connection import Connection
 from edge_connector.wire import messages as m
 
 MAX_OPEN = 10_000
+MAX_TEXT = 200
+"""Characters of a name in a call, as in `CallRequest`; longer ones could make the connector's frame too large."""
 
 
 class CallerLink:
@@ -63,14 +65,13 @@ class CallerLink:
         if len(self._open) >= MAX_OPEN:
             self._refuse(asked.id, "too_many_calls", f"More than {MAX_OPEN} calls are open in this session.")
             return
-        if problem := problem_of(asked.arguments):
-            self._refuse(asked.id, "invalid_arguments", f"The arguments cannot be sent: {problem}.")
+        if problem := _long_text(asked) or problem_of(asked.arguments):
+            self._refuse(asked.id, "invalid_arguments", f"The call cannot be sent: {problem}.")
             return
         order = CallOrder(
             organization_id=self._principal.organization_id,
             tool=asked.tool,
             arguments=asked.arguments,
-            size=len(memoryview(asked.arguments)),
             deployment=asked.deployment,
             timeout_ms=min(max(asked.remaining_ms, 0), MAX_TIMEOUT_MS),
             agent=asked.context.agent,
@@ -109,3 +110,16 @@ class CallerLink:
     def _refuse(self, call_id: str, code: str, message: str, hint: str = "") -> None:
         error = m.CallError(code=code, message=message, hint=hint)
         self.send(m.Failure(id=call_id, outcome=m.Outcome.REFUSED, error=error))
+
+
+def _long_text(asked: m.Call) -> str:
+    """Which text of a call is longer than HTTP takes it, in words; empty when none is."""
+    texts = (
+        ("tool", asked.tool),
+        ("deployment", asked.deployment),
+        ("context.agent", asked.context.agent),
+        ("context.user", asked.context.user),
+    )
+    return next(
+        (f"More than {MAX_TEXT} characters - at `$.{name}`" for name, text in texts if len(text) > MAX_TEXT), ""
+    )

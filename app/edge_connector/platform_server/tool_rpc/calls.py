@@ -66,8 +66,6 @@ class CallOrder(msgspec.Struct, kw_only=True):
     organization_id: str
     tool: str
     arguments: Raw
-    size: int = 0
-    """Bytes of the request, for the bound on what waits for a slow link."""
     deployment: str = ""
     timeout_ms: int = 0
     agent: str = ""
@@ -183,7 +181,6 @@ class CallRouter:
         self._open[row.id] = call
         self._all_ended.clear()
         state.open_calls += 1
-        link.queued_bytes += order.size
         link.send(
             m.Call(
                 id=row.id,

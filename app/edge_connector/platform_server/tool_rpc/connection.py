@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -21,6 +22,15 @@ from edge_connector.wire.session import PlatformSession
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 3.0
+MAX_OUTBOX_BYTES = 64 * 1024 * 1024
+"""What may wait for a peer that does not read; with more the session is closed."""
+MAX_OUTBOX_MESSAGES = 100_000
+"""The same for the messages that the session queues by itself, such as acknowledgements of heartbeats."""
+MAX_PROGRESS_BYTES = 256 * 1024
+"""Progress is not worth waiting for: behind so much it is dropped."""
+MESSAGE_BYTES = 128
+"""What a message counts for besides its long fields."""
+EXPIRY_CHECK_S = 30.0
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
@@ -50,6 +60,7 @@ class Connection:
         self.session = PlatformSession(now=self._loop.time())
         self.last_received = self._loop.time()
         self.queued_bytes = 0
+        """What was given to `send` and `count` and has not reached the socket."""
         self.peer: Peer | None = None
         self._receive = receive
         self._send = send
@@ -59,6 +70,7 @@ class Connection:
         self._close: tuple[int, str] | None = None
         self._gone: str | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._expiry: asyncio.TimerHandle | None = None
 
     async def run(self, on_hello: Callable[[Connection, m.Hello], Awaitable[Peer]]) -> None:
         """Returns when the connection has ended.
@@ -76,6 +88,8 @@ class Connection:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
+            if self._expiry is not None:
+                self._expiry.cancel()
             self.session.close()
             reader.cancel()
             if self.peer is not None:
@@ -89,10 +103,27 @@ class Connection:
     # ---- out
 
     def send(self, message: m.Message) -> None:
-        """Queue a message for the end of this turn of the loop; nothing happens once the connection is closing."""
+        """Queue a message for the end of this turn of the loop; nothing happens once the connection is closing.
+
+        Progress is dropped when much waits already, and the connection is closed when too much does.
+        """
         if self._close is None and self._gone is None:
+            if type(message) is m.Progress and self.queued_bytes > MAX_PROGRESS_BYTES:
+                return
             self.session.send(message)
+            self.count(_weight(message))
             self._wake.set()
+
+    def count(self, size: int) -> None:
+        """Note that about `size` bytes more wait to be sent; too many end the connection."""
+        self.queued_bytes += size
+        if self.queued_bytes > MAX_OUTBOX_BYTES:
+            self._cut_off()
+
+    def _cut_off(self) -> None:
+        if not self.is_closing:
+            log.warning("peer does not read address=%s queued_bytes=%d", self.address, self.queued_bytes)
+            self.request_close(CloseCode.TOO_MANY, "too much waits to be read by the peer")
 
     def wake(self) -> None:
         """Something may have to be sent."""
@@ -151,6 +182,8 @@ class Connection:
                         self.peer = await on_hello(self, message)
                 if session.has_output:
                     self._wake.set()
+                    if session.queued > MAX_OUTBOX_MESSAGES:
+                        self._cut_off()
         except ProtocolError as error:
             log.info("connection refused address=%s code=%d reason=%s", self.address, error.code, error.reason)
             self.request_close(error.code, error.reason)
@@ -175,6 +208,40 @@ class Connection:
             return
         self._arm()
 
+    def end_at_expiry(self, seconds_left: Callable[[], float]) -> None:
+        """Close once the credentials have expired.
+
+        Args:
+            seconds_left: until then; infinite when they never expire. Asked again now and then, because the clock that
+                credentials go by may be set, and goes on while a machine sleeps.
+        """
+        left = seconds_left()
+        if left <= 0:
+            log.info("session token expired address=%s", self.address)
+            self.request_close(CloseCode.REVOKED, "the session token has expired")
+        elif left != math.inf and not self.is_closing:
+            self._expiry = self._loop.call_later(min(left, EXPIRY_CHECK_S), self.end_at_expiry, seconds_left)
+
     def last_received_wall(self) -> float:
         """Unix seconds of the last frame."""
         return time.time() - (self._loop.time() - self.last_received)
+
+
+def _weight(message: m.Message) -> int:
+    """About how many bytes `message` takes on the wire; exact for what may be large."""
+    if isinstance(message, m.Call):
+        return MESSAGE_BYTES + len(memoryview(message.arguments))
+    if isinstance(message, m.Result):
+        return MESSAGE_BYTES + len(message.id) + len(memoryview(message.result))
+    if isinstance(message, m.Failure):
+        return MESSAGE_BYTES + len(message.id) + error_bytes(message.error)
+    if isinstance(message, m.Progress):
+        return MESSAGE_BYTES + len(message.id) + len(message.message)
+    if isinstance(message, m.Accepted | m.WebhookReceipt):
+        return MESSAGE_BYTES + len(message.id)
+    return MESSAGE_BYTES
+
+
+def error_bytes(error: m.CallError) -> int:
+    """About how many bytes an error takes."""
+    return len(error.message) + len(error.hint) + len(memoryview(error.detail))

@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 MAX_TOOLS = 2_000
 MAX_NAME = 200
+RECEIPT_BYTES = 64
+REJECTED_BYTES = 128
+"""What an id in a receipt, and a tool that was not taken, count for besides their names."""
 
 
 class ConnectorLink:
@@ -55,10 +58,6 @@ class ConnectorLink:
     @property
     def queued_bytes(self) -> int:
         return self._connection.queued_bytes
-
-    @queued_bytes.setter
-    def queued_bytes(self, value: int) -> None:
-        self._connection.queued_bytes = value
 
     @property
     def instance_id(self) -> str:
@@ -99,6 +98,7 @@ class ConnectorLink:
 
     def _confirm(self, call_id: str) -> None:
         self._receipts.append(call_id)
+        self._connection.count(len(call_id) + RECEIPT_BYTES)
         self._connection.wake()
 
     def _handle_seldom(self, message: m.Message) -> None:
@@ -149,6 +149,7 @@ class ConnectorLink:
                     tool, parameters=tool.parameters.copy(), result=tool.result.copy()
                 )
         self._connection.session.confirm(register, rejected)
+        self._connection.count(sum(len(refused.name) + REJECTED_BYTES for refused in rejected))
         self._connection.wake()
         first = not self.state.registered
         self.bundle = register.bundle

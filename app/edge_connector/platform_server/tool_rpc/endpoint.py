@@ -142,6 +142,7 @@ class ToolRpcEndpoint:
             principal = self._identity.authenticate(header)
             if principal is None:
                 raise ProtocolError(CloseCode.REVOKED, "the credentials were revoked")
+            connection.end_at_expiry(lambda: self._identity.seconds_left(principal))
             if hello.role is m.Role.CALLER:
                 release()
                 return self._admit_caller(connection, principal)

@@ -1,0 +1,147 @@
+"""The panel that shows the icon: whether one is there, and whether it is light or dark; both followed live."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from enum import StrEnum
+from typing import Any
+
+from PySide6.QtCore import SLOT, QObject, QSettings, Qt, QTimer, Signal, Slot
+from PySide6.QtDBus import QDBusConnection, QDBusServiceWatcher
+from PySide6.QtGui import QGuiApplication, QPalette
+from PySide6.QtWidgets import QSystemTrayIcon
+
+from edge_connector.desktop.icons import Ground
+
+log = logging.getLogger(__name__)
+
+WATCHER = "org.kde.StatusNotifierWatcher"
+WATCHER_PATH = "/StatusNotifierWatcher"
+LOOK_MS = 3000
+"""How often an X11 session without StatusNotifier panel is looked at: Qt has no signal for an XEmbed panel's coming."""
+ON_HOST: Any = SLOT("_host_registered()")
+"""A text, although the type stubs of PySide6 want bytes, which it refuses."""
+TASKBAR = r"HKEY_CURRENT_USER\Software\Microsoft\Windows\CurrentVersion\Themes\Personalize"
+
+
+class PanelKind(StrEnum):
+    """How the panel shows icons."""
+
+    NOTIFIER = "notifier"
+    """By StatusNotifier, on the session bus."""
+    OTHER = "other"
+    """By XEmbed, or as Windows and macOS do."""
+    NONE = "none"
+
+
+class PanelWatch(QObject):
+    """Knows whether a panel shows icons, and how; `changed(bool)` says that this became true or false.
+
+    `renewed()` says that it may be another kind now: Qt's icon decides for one kind when it is made.
+    """
+
+    changed = Signal(bool)
+    renewed = Signal()
+
+    @property
+    def kind(self) -> PanelKind:
+        """The kind of the panel now."""
+        if not self.available:
+            return PanelKind.NONE
+        return PanelKind.NOTIFIER if self._notifier else PanelKind.OTHER
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.available = QSystemTrayIcon.isSystemTrayAvailable()
+        self._notifier = False
+        self._settle = QTimer(self, singleShot=True, interval=0)
+        self._settle.timeout.connect(self._settled)
+        self._look_again = QTimer(self, interval=LOOK_MS, timerType=Qt.TimerType.VeryCoarseTimer)
+        self._look_again.timeout.connect(self.look)
+        bus = QDBusConnection.sessionBus()
+        self._watcher: QDBusServiceWatcher | None = None
+        if bus.isConnected():
+            self._watcher = QDBusServiceWatcher(
+                WATCHER, bus, QDBusServiceWatcher.WatchModeFlag.WatchForOwnerChange, self
+            )
+            self._watcher.serviceOwnerChanged.connect(self._owner_changed)
+            bus.connect("", WATCHER_PATH, WATCHER, "StatusNotifierHostRegistered", self, ON_HOST)
+            self._notifier = bool(bus.interface().isServiceRegistered(WATCHER).value())
+        self._pace()
+
+    def look(self) -> None:
+        """Find out again whether there is a panel."""
+        available = QSystemTrayIcon.isSystemTrayAvailable()
+        if available != self.available:
+            self.available = available
+            log.info("panel kind=%s", self.kind)
+            self.renewed.emit()
+            self.changed.emit(available)
+
+    def stop(self) -> None:
+        """Watch no more; idempotent."""
+        self._settle.stop()
+        self._look_again.stop()
+        if self._watcher is not None:
+            bus = QDBusConnection.sessionBus()
+            bus.disconnect("", WATCHER_PATH, WATCHER, "StatusNotifierHostRegistered", self, ON_HOST)
+            self._watcher.deleteLater()
+            self._watcher = None
+
+    @Slot(str, str, str)
+    def _owner_changed(self, name: str, old: str, new: str) -> None:
+        self._notifier = bool(new)
+        self._pace()
+        self._settle.start()
+
+    @Slot()
+    def _host_registered(self) -> None:
+        self._settle.start()
+
+    def _settled(self) -> None:
+        """Owner and host usually come in one breath: once for both."""
+        self.look()
+        self.renewed.emit()
+
+    def _pace(self) -> None:
+        """A StatusNotifier panel announces itself; only XEmbed's has to be looked for."""
+        if self._notifier or QGuiApplication.platformName() != "xcb":
+            self._look_again.stop()
+        else:
+            self._look_again.start()
+
+
+class PanelLook(QObject):
+    """Knows what the icon stands on; `changed(Ground)` when it becomes another."""
+
+    changed = Signal(object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.ground = panel_ground()
+        application = QGuiApplication.instance()
+        assert isinstance(application, QGuiApplication)
+        application.styleHints().colorSchemeChanged.connect(self._look)
+        application.paletteChanged.connect(self._look)
+
+    def _look(self) -> None:
+        ground = panel_ground()
+        if ground is not self.ground:
+            self.ground = ground
+            self.changed.emit(ground)
+
+
+def panel_ground() -> Ground:
+    """Light or dark, by what the system says of its panel, else by the palette of windows."""
+    if sys.platform == "darwin":
+        return Ground.PANEL_LIGHT  # a mask there: the menu bar paints it itself
+    if sys.platform == "win32":
+        light = QSettings(TASKBAR, QSettings.Format.NativeFormat).value("SystemUsesLightTheme", 0)
+        return Ground.PANEL_LIGHT if str(light) == "1" else Ground.PANEL_DARK
+    if "GNOME" in os.environ.get("XDG_CURRENT_DESKTOP", "").split(":"):
+        return Ground.PANEL_DARK  # its top bar is black in both schemes
+    palette = QGuiApplication.palette()
+    text, window = palette.color(QPalette.ColorRole.WindowText), palette.color(QPalette.ColorRole.Window)
+    return Ground.PANEL_DARK if text.lightnessF() > window.lightnessF() else Ground.PANEL_LIGHT
