@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test lint format docs bench clean
+.PHONY: help demo test test-packages lint format docs bench dist deb clean
 
 help:
 	@echo "make demo    start a platform and a connector here and call real tools"
@@ -12,13 +12,26 @@ help:
 	@echo "make lint    the checks without the tests"
 	@echo "make docs    write the generated tables of docs/ again"
 	@echo "make bench   measure the call path"
+	@echo "make dist    build the frozen program in dist/, make deb a Debian package of it"
+	@echo "make test-packages   build, install and run frozen program, .deb and container; takes minutes"
 
 demo: $(VENV)/.demo-ready
 	$(BIN)/edge-connector demo
 
 test: lint
 	@sh installers/linux/system-packages.sh tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -m "not slow_packaging"
+
+test-packages: $(VENV)/.dev-ready
+	@sh installers/linux/system-packages.sh tests
+	@sh installers/linux/system-packages.sh packages
+	$(BIN)/python -m pytest -q -m slow_packaging
+
+dist: $(VENV)/.dev-ready
+	$(BIN)/python -m PyInstaller --noconfirm --log-level WARN --distpath dist --workpath build pyinstaller.spec
+
+deb: dist
+	$(BIN)/python installers/linux/build_deb.py dist/edge-connector dist
 
 lint: $(VENV)/.dev-ready
 	$(BIN)/ruff format --check .

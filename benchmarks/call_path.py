@@ -38,7 +38,8 @@ async def app(scope, receive, send):
             if message["type"] == "lifespan.shutdown":
                 return
     body = (await receive())["body"]
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", str(len(body)).encode())]})
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 uvicorn.run(app, port=int(sys.argv[1]), log_level="error", access_log=False, server_header=False, date_header=False)
 """
@@ -135,6 +136,7 @@ class CallerConnection:
 
     async def open(self) -> None:
         """Connect and shake hands."""
+        from msgspec import Raw
         from websockets.asyncio.client import connect
 
         from edge_connector.wire import messages as m
@@ -148,7 +150,7 @@ class CallerConnection:
         self._session = CallerSession(m.Hello(versions=[1], role=m.Role.CALLER), now=time.monotonic())
         await self._flush()
         self._session.receive(await self._socket.recv(decode=False), now=time.monotonic())
-        self._arguments = m.Raw(json.dumps(BODY["arguments"]).encode())
+        self._arguments = Raw(json.dumps(BODY["arguments"]).encode())
         self._reader = asyncio.create_task(self._read())
 
     async def _flush(self) -> None:
@@ -299,7 +301,8 @@ def main() -> None:
             wait_for(lambda: "code=" in (home / "platform.log").read_text(), "the platform")
             token, deployment, secret = runner.run(set_up(api, home / "platform.log"))
             environment = {
-                "EC_HOME": str(home / "connector"), "TOOL_RPC_URL": rpc, "PLATFORM_API_URL": api, "DEPLOYMENT_ID": deployment,
+                "EC_HOME": str(home / "connector"), "TOOL_RPC_URL": rpc, "PLATFORM_API_URL": api,
+                "DEPLOYMENT_ID": deployment,
                 "DEPLOYMENT_SECRET": secret, "HEALTH_PORT": str(health_port), "EC_TOOL_CONCURRENCY": "128",
             }  # fmt: skip
             with (

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes sure that the Debian packages of one purpose are there: installs them as root, else names them in one line.
-# usage: system-packages.sh base|tests
+# usage: system-packages.sh base|tests|packages
 set -eu
 
 python=${PYTHON:-python3}
@@ -22,7 +22,7 @@ tests)
 	need iproute2 sh -c 'command -v ip'
 	for pair in xvfb:Xvfb openbox:openbox trayer:trayer xdotool:xdotool imagemagick:convert x11-utils:xprop \
 		dbus-daemon:dbus-daemon dbus-bin:dbus-send xfce4-panel:xfce4-panel xfconf:xfconf-query \
-		desktop-file-utils:desktop-file-validate; do
+		desktop-file-utils:desktop-file-validate systemd:systemd-analyze libplist-utils:plistutil nsis:makensis; do
 		need "${pair%%:*}" sh -c "command -v ${pair##*:}"
 	done
 	for package in libgl1 libegl1 libglib2.0-0 libfontconfig1 libxkbcommon0 libdbus-1-3 libxcb-cursor0 libxcb-icccm4 \
@@ -31,8 +31,13 @@ tests)
 		need "$package" dpkg-query -W -f '${Status}' "$package"
 	done
 	;;
+packages)
+	for pair in debootstrap:debootstrap appstream:appstreamcli binutils:objdump; do
+		need "${pair%%:*}" sh -c "command -v ${pair##*:}"
+	done
+	;;
 *)
-	echo "usage: $0 base|tests" >&2
+	echo "usage: $0 base|tests|packages" >&2
 	exit 2
 	;;
 esac

@@ -22,7 +22,7 @@ def launch_of(directory: Path, kind: Kind) -> Launch:
     Raises:
         UserError: with code `autostart_no_program`: the desktop application is not installed here.
     """
-    words = ("--auto-resume", "--hidden") if kind is Kind.DESKTOP else ()
+    words = ("--auto-resume", "--hidden") if kind is Kind.DESKTOP else ("--auto-resume",)
     verb = ("run",) if kind is Kind.RUNTIME else ()
     return Launch(kind, directory, (*_program(kind), *verb, "--dir", str(directory), *words))
 

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tools": ("edge_connector.cli.calls", "List the tools that can be called."),
     "config": ("edge_connector.cli.settings", "Show and change settings, and where each value comes from."),
     "deployment": ("edge_connector.cli.deployments", "Create deployments on the platform."),
+    "autostart": ("edge_connector.cli.autostart", "Start the connector with your session."),
     "platform": ("edge_connector.cli.platform", "Run or back up a platform of your own."),
 }
 """Name, module and one line of help, in the order of the help page. Each module has a click command of that name."""

@@ -190,7 +190,7 @@ class SqliteDatabase:
 
     def _drop(self, count: int, why: str) -> None:
         self.dropped += count
-        if why not in self._warned:
+        if count and why not in self._warned:
             self._warned.add(why)
             log.warning("database rows dropped path=%s rows=%d reason=%s", self.path, count, why)
 

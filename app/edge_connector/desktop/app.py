@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QLocale
 from PySide6.QtWidgets import QApplication
@@ -24,8 +24,10 @@ from edge_connector.desktop.preferences import PreferenceStore
 from edge_connector.desktop.single import SingleDesktop
 from edge_connector.desktop.source import ChosenSource, bare_document
 from edge_connector.desktop.tray.factory import make_tray
-from edge_connector.desktop.window.main_window import MainWindow, window_icon
 from edge_connector.desktop.window.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from edge_connector.desktop.window.main_window import MainWindow
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +77,7 @@ class DesktopApp:
         self._calls_seen: Any = None
         self._tray_available = False
         self._window: MainWindow | None = None
+        self._notice = ""
         self._around = Surroundings(
             source=source,
             directory=launch.directory,
@@ -114,23 +117,38 @@ class DesktopApp:
         self._tray.on_available = self._on_tray_available
         self._show_tray()
         self._tray.show()
-        self._application.setWindowIcon(window_icon())
-        window = self._window = MainWindow(self._around)
-        window.on_close = self._on_window_closed
-        window.on_start_again = self._source.start_again
-        window.show_document(self._document)
+        self._around.notice = self._keep_notice
         if not self._launch.hidden:
-            window.show()
-        else:
-            self._tasks.spawn(self._show_without_tray(), name="handle")
+            self._window_now().show()
         self._single.serve(self._application, self._open)
+
+    def _window_now(self) -> MainWindow:
+        """The window, made when it is wanted for the first time: hidden at login, it costs nothing."""
+        if self._window is None:
+            from edge_connector.desktop.window.main_window import MainWindow, window_icon
+
+            self._application.setWindowIcon(window_icon())
+            window = self._window = MainWindow(self._around)
+            window.on_close = self._on_window_closed
+            window.on_start_again = self._source.start_again
+            window.show_document(self._document, taken_at=self._taken_at)
+            window.show_notice(self._notice)
+        return self._window
+
+    def _keep_notice(self, text: str) -> None:
+        """Until there is a window to show it."""
+        self._notice = text
 
     async def _show_without_tray(self) -> None:
         """Never live on without any visible handle."""
         await asyncio.sleep(TRAY_GRACE_S)
-        if not self._tray_available and self._window is not None and not self._window.isVisible():
+        if not self._tray_available and not self._is_window_shown:
             log.info("no tray: the window is the handle")
-            self._window.showMinimized()
+            self._window_now().showMinimized()
+
+    @property
+    def _is_window_shown(self) -> bool:
+        return self._window is not None and self._window.isVisible()
 
     def _end_front(self) -> None:
         self._single.release()
@@ -140,13 +158,12 @@ class DesktopApp:
         self._preferences.save()
 
     def _open(self) -> None:
-        if self._window is not None:
-            self._window.show_raised()
+        self._window_now().show_raised()
 
     def _on_tray_available(self, available: bool) -> None:
         self._tray_available = available
-        if not available and self._window is not None and not self._window.isVisible() and not self._launch.hidden:
-            # The panel died while the window was hidden in it.
+        if not available and not self._is_window_shown:
+            # None yet, or the panel died while the window was hidden in it.
             self._tasks.spawn(self._show_without_tray(), name="handle")
 
     def _on_window_closed(self) -> None:
@@ -209,8 +226,7 @@ class DesktopApp:
             case "pause" | "resume":
                 self._ask(action)
             case "logs":
-                if self._window is not None:
-                    self._window.diagnostics.open_logs()
+                self._around.open_logs()
             case "quit":
                 self._closing.request("quit from the tray")
             case _ if action.startswith(RECENT_PREFIX):
@@ -227,10 +243,10 @@ class DesktopApp:
 
     def _open_recent(self, call_id: str) -> None:
         tool = next((str(call["tool"]) for call in self._recent if call["id"] == call_id), "")
-        if self._window is not None:
-            self._window.show_raised()
-            self._window.show_page("tools")
-            self._window.tools.show_tool(tool)
+        window = self._window_now()
+        window.show_raised()
+        window.show_page("tools")
+        window.tools.show_tool(tool)
 
     def notice(self, key: str, **words: str) -> None:
         """Show a sentence of the catalogue on top of the window."""

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from PySide6.QtCore import QSocketNotifier, Qt, QTimer
 from PySide6.QtWidgets import QApplication
-from qasync import QEventLoop  # type: ignore[import-untyped]
+from qasync import QEventLoop
 
 SLICE_S = 0.008
 """After so long in callbacks, Qt gets its turn to paint and to take input."""

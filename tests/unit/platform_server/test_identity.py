@@ -34,6 +34,9 @@ class HandClock:
     def wall(self) -> float:
         return self.now
 
+    def asleep(self) -> float:
+        return 0.0
+
 
 @pytest.fixture
 def clock() -> HandClock:

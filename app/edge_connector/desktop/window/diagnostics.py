@@ -7,18 +7,16 @@ import platform
 from typing import Any
 
 from PySide6 import __version__ as pyside_version
-from PySide6.QtCore import QUrl, qVersion
-from PySide6.QtGui import QDesktopServices, QFontDatabase, QGuiApplication, QKeySequence, QShortcut
+from PySide6.QtCore import qVersion
+from PySide6.QtGui import QFontDatabase, QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QLineEdit, QPlainTextEdit, QPushButton, QVBoxLayout
 
 from edge_connector import __version__
-from edge_connector.config.paths import InstallationPaths
 from edge_connector.core.log import redact
 from edge_connector.desktop.model import ViewModel
 from edge_connector.desktop.window.log_follower import LogFollower
 from edge_connector.desktop.window.surroundings import Page, Surroundings
 
-LOG_FILE = "edge-connector.log"
 MAX_LINES = 2000
 
 
@@ -31,7 +29,7 @@ class DiagnosticsPage(Page):
         super().__init__(around)
         self._document: dict[str, Any] = {}
         self._lines: list[str] = []
-        self._file = InstallationPaths(around.directory).logs / LOG_FILE
+        self._file = around.log_file
         self.filter = QLineEdit()
         self.filter.setClearButtonEnabled(True)
         self.filter.textChanged.connect(lambda _: self._show_lines())
@@ -39,7 +37,7 @@ class DiagnosticsPage(Page):
         self.follow.setChecked(True)
         self.follow.toggled.connect(lambda on: self._to_end() if on else None)
         self.open_folder, self.copy_report = QPushButton(), QPushButton()
-        self.open_folder.clicked.connect(self.open_logs)
+        self.open_folder.clicked.connect(around.open_logs)
         self.copy_report.clicked.connect(self._copy_report)
         self.log = QPlainTextEdit()
         self.log.setReadOnly(True)
@@ -80,12 +78,6 @@ class DiagnosticsPage(Page):
 
     def left(self) -> None:
         self._follower.stop()
-
-    def open_logs(self) -> None:
-        """Open the folder of the logs in the file manager."""
-        folder = str(self._file.parent)
-        if not QDesktopServices.openUrl(QUrl.fromLocalFile(folder)):
-            self.around.notice(self.around.word("diagnostics.no_folder", path=folder))
 
     def _add(self, text: str) -> None:
         lines = [redact(line) for line in text.split("\n")]

@@ -148,9 +148,10 @@ class MainWindow(QMainWindow):
 
     # ---- what it is told
 
-    def show_document(self, document: dict[str, Any]) -> None:
-        """Show a status document; while hidden it is only kept."""
-        self._document, self._taken_at = document, self._around.clock.wall()
+    def show_document(self, document: dict[str, Any], *, taken_at: float | None = None) -> None:
+        """Show a status document, received now or at `taken_at` (wall clock); while hidden it is only kept."""
+        self._document = document
+        self._taken_at = self._around.clock.wall() if taken_at is None else taken_at
         self._refresh()
 
     def show_notice(self, text: str) -> None:

@@ -10,7 +10,6 @@ import ipaddress
 import socket
 from typing import Any
 
-import psutil
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QCheckBox,
@@ -307,6 +306,8 @@ def is_loopback(host: str) -> bool:
 
 def own_addresses() -> list[str]:
     """The addresses at which others could reach this machine, at most four."""
+    import psutil
+
     found = [
         address.address
         for addresses in psutil.net_if_addrs().values()

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtCore import QUrl
+from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QLabel, QWidget
 
+from edge_connector.config.paths import InstallationPaths
 from edge_connector.core.clock import Clock
 from edge_connector.core.errors import EdgeError
 from edge_connector.core.tasks import TaskOwner
@@ -24,6 +26,8 @@ from edge_connector.desktop.source import StatusSource
 
 log = logging.getLogger(__name__)
 
+LOG_FILE = "edge-connector.log"
+
 
 @dataclass
 class Surroundings:
@@ -33,7 +37,6 @@ class Surroundings:
         language: `en` or `de`; pages are told to translate themselves again when it changes.
         set_language: changes it everywhere at once.
         notice: shows one sentence on top of every page until it is closed or replaced.
-        connector_changed: set when another process or a new run stands behind the source.
     """
 
     source: StatusSource
@@ -62,6 +65,17 @@ class Surroundings:
             await work(*arguments)
         except EdgeError as error:
             self.notice(self.error_text(error))
+
+    @property
+    def log_file(self) -> Path:
+        """Where the connector writes its log."""
+        return InstallationPaths(self.directory).logs / LOG_FILE
+
+    def open_logs(self) -> None:
+        """Open the folder of the logs in the file manager."""
+        folder = str(self.log_file.parent)
+        if not QDesktopServices.openUrl(QUrl.fromLocalFile(folder)):
+            self.notice(self.word("diagnostics.no_folder", path=folder))
 
     def copy(self, text: str) -> None:
         """Put text on the clipboard."""
