@@ -124,8 +124,7 @@ class DesktopLoop(QEventLoop):  # type: ignore[misc]  # qasync has no types
 
     def _run_slice(self) -> None:
         """Run what is due, for a slice at most, then arm the timers for the rest."""
-        # Somebody runs a Qt loop inside a callback: tasks cannot be entered twice, so they wait for its end.
-        if self.is_closed() or self._in_callbacks:
+        if not self._may_run():
             return
         self._in_callbacks = True
         try:
@@ -142,6 +141,18 @@ class DesktopLoop(QEventLoop):  # type: ignore[misc]  # qasync has no types
                 if self._due:
                     self._soon.start()
                 self._arm_later()
+
+    def _may_run(self) -> bool:
+        """Not between two runs, when Qt processes events but asyncio has no running loop, and not inside a callback.
+
+        The latter is where somebody runs a Qt loop in a callback: tasks cannot be entered twice, so they wait.
+        """
+        return not self.is_closed() and not self._in_callbacks and (self.is_running() or self._qt_gone)
+
+    def _before_run_forever(self) -> None:
+        super()._before_run_forever()
+        self._soon.start()
+        self._arm_later()
 
     def _take_due_timers(self) -> float:
         now = self.time()
@@ -215,7 +226,7 @@ class DesktopLoop(QEventLoop):  # type: ignore[misc]  # qasync has no types
     def _notified(self, watched: dict[int, _Watched], fd: int, handle: asyncio.Handle) -> None:
         # An activation may still be on its way when the descriptor is given to somebody else.
         found = watched.get(fd)
-        if found is not None and found.handle is handle and not self.is_closed() and not self._in_callbacks:
+        if found is not None and found.handle is handle and self._may_run():
             handle._run()
             # A thread that called `call_soon_threadsafe` only wakes the loop.
             if self._due and not self._qt_gone:

@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from edge_connector.core.depth import MAX_DEPTH, deeper_than
 from edge_connector.tools.api import ToolContext, ToolDeclaration
-from edge_connector.tools.depth import MAX_DEPTH, deeper_than
 
 NAME_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}\Z")
 RISKS = ("read", "write", "execute", "network", "spend")

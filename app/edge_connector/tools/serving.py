@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from edge_connector.core.depth import MAX_DEPTH, deeper_than
 from edge_connector.tools import frames
 from edge_connector.tools.api import CallCancelled, ContextPort, ToolContext, ToolError
-from edge_connector.tools.depth import MAX_DEPTH, deeper_than
 from edge_connector.tools.diagnostics import diagnostics
 from edge_connector.tools.loader import LoadedTools, add_declared, load_directory
 from edge_connector.tools.schemas import ArgumentsInvalid, BoundTool, ResultInvalid

@@ -58,7 +58,7 @@ def files(environ: Environment) -> list[Path]:
     ("kind", "arguments"),
     [
         (Kind.DESKTOP, ("edge-connector-desktop", "--dir", "HOME", "--auto-resume", "--hidden")),
-        (Kind.RUNTIME, ("edge-connector", "run", "--dir", "HOME")),
+        (Kind.RUNTIME, ("edge-connector", "run", "--dir", "HOME", "--auto-resume")),
     ],
 )
 def test_enable_status_disable(

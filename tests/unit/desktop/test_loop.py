@@ -201,6 +201,45 @@ def test_without_qt_it_gives_up_at_the_deadline(qapp: QApplication) -> None:
         loop._qt_gone = False
 
 
+def test_nothing_runs_between_two_runs_and_nothing_is_lost(qapp: QApplication) -> None:
+    with asyncio.Runner(loop_factory=lambda: DesktopLoop(qapp)) as runner:
+        loop, seen = runner.get_loop(), list[str]()
+
+        def note() -> None:
+            seen.append("running" if asyncio._get_running_loop() is loop else "not running")
+
+        async def leave_something() -> None:
+            loop.call_soon(loop.call_soon, note)
+            loop.call_later(0, note)
+
+        runner.run(leave_something())
+        for _ in range(5):
+            qapp.processEvents()
+        assert "not running" not in seen
+        runner.run(asyncio.sleep(0.05))
+        assert seen == ["running", "running"]
+
+
+def test_a_qt_loop_inside_a_callback_makes_tasks_wait(on_qt: OnQt, qapp: QApplication) -> None:
+    async def story() -> None:
+        inside, seen = [False], list[bool]()
+
+        async def other() -> None:
+            for _ in range(3):
+                seen.append(inside[0])
+                await asyncio.sleep(0)
+
+        task = asyncio.get_running_loop().create_task(other())
+        inside[0] = True
+        for _ in range(5):
+            qapp.processEvents()
+        inside[0] = False
+        await task
+        assert seen == [False, False, False]
+
+    on_qt(story)
+
+
 def test_a_closed_loop_takes_nothing(qapp: QApplication) -> None:
     loop = DesktopLoop(qapp)
     loop.close()

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from msgspec import Meta, Raw
 
+from edge_connector.core.depth import MAX_DEPTH
 from edge_connector.tools.api import DECLARATION, ToolContext, tool
-from edge_connector.tools.depth import MAX_DEPTH
 from edge_connector.tools.schemas import (
     ArgumentsInvalid,
     BoundTool,

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge_connector.tools.depth import deeper_than
+from edge_connector.core.depth import deeper_than
 
 
 def depth_of(value: Any) -> int:

@@ -1,4 +1,4 @@
-"""How deeply JSON is nested, told from its bytes; results that are too deep would cost the session they travel in.
+"""How deeply JSON is nested, told from its bytes; what is too deep would cost the session it travels in.
 
 It neither decodes nor checks the JSON: it has to be valid.
 """
@@ -9,7 +9,7 @@ import re
 from itertools import accumulate
 
 MAX_DEPTH = 240
-"""The protocol allows 256 levels, those of the frame around a result included."""
+"""The protocol allows 256 levels, those of the frame around arguments or a result included."""
 
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed bytes: +1 and -1
 _BUT_MARKS = bytes(set(range(256)) - set(b'[{]}"'))
