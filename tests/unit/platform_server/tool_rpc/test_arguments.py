@@ -7,7 +7,8 @@ import time
 import pytest
 from msgspec import Raw
 
-from edge_connector.platform_server.tool_rpc.arguments import MAX_BYTES, MAX_DEPTH, problem_of
+from edge_connector.core.depth import MAX_DEPTH
+from edge_connector.platform_server.tool_rpc.arguments import MAX_BYTES, problem_of
 
 
 def nested(levels: int) -> bytes:
