@@ -264,13 +264,11 @@ async def relay_status(runtime: ConnectorRuntime, publish: Callable[[dict[str, A
 
 async def ask_runtime(runtime: ConnectorRuntime, method: str, params: dict[str, Any], timeout_s: float | None) -> Any:
     """One request to a runtime of this process, on the runtime's loop."""
-    from edge_connector.runtime.commands import Commands
-
     if not runtime.started.is_set():
         raise NotConnected("starting", "The connector is still starting.", hint="Try again in a moment.")
     try:
         async with asyncio.timeout(timeout_s):
-            return await Commands(runtime).handle(method, params)
+            return await runtime.commands.handle(method, params)
     except TimeoutError as error:
         raise NotConnected(
             "no_answer", f"The connector did not answer `{method}` within {timeout_s:.0f} s.", hint="Look at its log."

@@ -189,10 +189,11 @@ class ConnectorRuntime:
         )
         self.executor = ToolExecutor(self._executor_config(), self.desk)
         self.desk.attach(self.executor)
-        self._commands = Commands(self)
+        self.commands = Commands(self)
+        """What programs on this machine may ask; the command socket and a front end in this process use it."""
         self._prober = Prober(
             ask=lambda nonce: self._link.send(m.Probe(probe=nonce)),
-            prove_locally=self._commands.prove_locally,
+            prove_locally=self.commands.prove_locally,
             on_proof=self._on_proof,
             on_no_proof=self._on_no_proof,
             clock=self._clock,
@@ -241,7 +242,7 @@ class ConnectorRuntime:
         hello = {"program": "edge-connector", "release": __version__, "pid": os.getpid()}
         address = control_address(self._paths.directory)
         await self._stack.start(
-            ControlServer(address, self._commands, hello={**hello, "directory": str(self._paths.directory)})
+            ControlServer(address, self.commands, hello={**hello, "directory": str(self._paths.directory)})
         )
         await self._stack.start(self.executor)
         self._on_tools_changed()

@@ -192,6 +192,7 @@ class CallDesk:
             if not local.done():
                 local.set_result(outcome)
             self._look_whether_settled()
+            self._on_change()
             return
         message = self._fit(_to_message(outcome))
         self._hold(message)

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
     QComboBox,
     QLineEdit,
     QPlainTextEdit,
+    QScrollArea,
     QTableView,
     QWidget,
 )
@@ -80,6 +81,23 @@ def test_it_remembers_size_and_page_and_has_a_least_size(on_qt: OnQt, tmp_path: 
         async with opened(home) as it:
             assert (it.window.width(), it.window.height()) == (790, 560)
             assert it.window.page.key == "settings"
+
+    on_qt(story)
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_at_its_least_size_nothing_of_the_overview_is_cut_off_at_the_side(
+    on_qt: OnQt, tmp_path: Path, language: str
+) -> None:
+    async def story() -> None:
+        async with opened(tmp_path / "home", language=language) as it:
+            it.window.resize(MINIMUM)
+            await eventually(it.window.overview.problems.isVisible, what="a problem")
+            await asyncio.sleep(0.1)
+            scroll = it.window.overview.findChild(QScrollArea)
+            content = scroll.widget() if scroll is not None else None
+            assert scroll is not None and content is not None
+            assert content.minimumSizeHint().width() <= scroll.viewport().width()
 
     on_qt(story)
 

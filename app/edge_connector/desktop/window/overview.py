@@ -63,7 +63,7 @@ class OverviewPage(Page):
 
         self.problems = ProblemList(around)
         self._activity_head, self._identity_head = heading(), heading()
-        self.calls_label, self.latency_label = QLabel(), QLabel()
+        self.calls_label, self.latency_label = _text_label(), _text_label()
         self.calls_line, self.latency_line = Sparkline(["blue"]), Sparkline(["blue", "amber"])
         charts = QGridLayout()
         charts.setHorizontalSpacing(24)
@@ -90,6 +90,7 @@ class OverviewPage(Page):
         scroll = QScrollArea()
         scroll.setWidget(content)
         scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         # Scrolled by keyboard: what it holds may be higher than the window at 200 %.
         scroll.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -124,6 +125,7 @@ class OverviewPage(Page):
             self.latency_label.setText(f"{self.around.word('overview.latency')}: {latest}")
             self.calls_line.show_series((calls.values,), self.calls_label.text())
             self.latency_line.show_series((p50.values, p99.values), self.latency_label.text())
+        self._identity_head.setVisible(bool(view.identity))
         self.identity.show_rows([(row.label, row.value) for row in view.identity])
 
     def _ask(self, method: str, **params: Any) -> None:
