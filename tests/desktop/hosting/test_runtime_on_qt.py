@@ -1,4 +1,4 @@
-"""The integration suite once more, hosted as the desktop hosts the runtime: on the Qt loop and on a thread beside it."""
+"""The integration suite once more, hosted as the desktop hosts the runtime: on the Qt loop, and on a thread."""
 
 from __future__ import annotations
 
