@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 ConnectorType = Literal["DESKTOP", "SERVER"]
+TrayBackend = Literal["auto", "qt", "pystray", "none"]
+RuntimeLoop = Literal["qt", "thread"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -130,6 +132,8 @@ class Settings:
     webhook_relay_expose_lan: bool
     disable_tray: bool
     disable_autostart: bool
+    tray_backend: TrayBackend
+    runtime_loop: RuntimeLoop
     log_level: LogLevel
 
 
@@ -365,6 +369,24 @@ SETTINGS: tuple[Setting, ...] = (
         variables=("EC_DISABLE_AUTOSTART",),
         default=False,
         help="Whether to refuse registration with the operating system's autostart, e.g. in containers.",
+    ),
+    Setting(
+        name="tray_backend",
+        key="trayBackend",
+        kind=Kind.CHOICE,
+        variables=("EC_TRAY_BACKEND",),
+        default="auto",
+        choices=("auto", "qt", "pystray", "none"),
+        help="What shows the tray icon of the desktop; auto takes Qt, else pystray where that can work.",
+    ),
+    Setting(
+        name="runtime_loop",
+        key="runtimeLoop",
+        kind=Kind.CHOICE,
+        variables=("EC_RUNTIME_LOOP",),
+        default="qt",
+        choices=("qt", "thread"),
+        help="Where the desktop runs the connector: on Qt's event loop, or on one of its own in a thread.",
     ),
     Setting(
         name="log_level",

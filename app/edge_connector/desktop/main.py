@@ -129,14 +129,18 @@ def _with_display(directory: Path, flags: dict[str, Any], single: Any, *, hidden
 
     start = RuntimeStart(directory, flags, auto_resume=auto_resume)
     environ = start.prepare()
-    source_class: type[HostedSource | ThreadSource] = HostedSource
+    source: HostedSource | ThreadSource
     if _wants_thread(environ):
-        source_class = ThreadSource
+        from edge_connector.runtime.main import fastest_loop
+
+        source = ThreadSource(start, directory, loop_factory=fastest_loop())
+    else:
+        source = HostedSource(start, directory)
     application = make_application()
 
     async def host(closing: Closing) -> int:
-        source = ChosenSource(source_class(start, directory), directory, recover=start.recover)
-        app = DesktopApp(Launch(directory, hidden, environ), source, application, single, closing)
+        chosen = ChosenSource(source, directory, recover=start.recover)
+        app = DesktopApp(Launch(directory, hidden, environ), chosen, application, single, closing)
         start.on_port_moved = lambda taken, port: app.notice("window.port_moved", taken=str(taken), port=str(port))
         return await app.run()
 
@@ -182,6 +186,9 @@ class RuntimeStart:
         logs.configure(settings.log_level, file=None)
         if settings.disable_tray:
             environ["EC_DISABLE_TRAY"] = "1"
+        # From config.json too, and said once: what follows looks at the environment alone.
+        environ["EC_TRAY_BACKEND"] = settings.tray_backend
+        environ[LOOP_VARIABLE] = settings.runtime_loop
         return environ
 
     def __call__(self) -> ConnectorRuntime:
