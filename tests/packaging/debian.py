@@ -26,7 +26,7 @@ def mirror() -> str:
         if file.is_file():
             for address in re.findall(r"https?://[^\s\]]+/debian/?(?=\s)", file.read_text() + "\n"):
                 return str(address)
-    return "http://deb.debian.org/debian"
+    raise AssertionError("apt of this machine names no Debian mirror that debootstrap could use")
 
 
 def bootstrap(folder: Path) -> None:
