@@ -18,6 +18,7 @@ base)
 	need python3-venv "$python" -c 'import ensurepip, venv'
 	;;
 tests)
+	need curl sh -c 'command -v curl'
 	need git sh -c 'command -v git'
 	need iproute2 sh -c 'command -v ip'
 	for pair in xvfb:Xvfb openbox:openbox trayer:trayer xdotool:xdotool imagemagick:convert x11-utils:xprop \

@@ -74,7 +74,7 @@ class LinuxAutostart:
             self._put(path, _desktop_text(launch), ["desktop-file-validate"])
             return
         text = systemd_unit.render(launch.command, str(launch.directory))
-        self._put(path, text, ["systemd-analyze", "--user", "--recursive-errors=no", "verify"])
+        self._put(path, text, ["systemd-analyze", "--user", "--recursive-errors=no", "--man=no", "verify"])
         link = self._wants / path.name
         with explain_os_error(link):
             link.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 import socket
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -284,16 +285,22 @@ async def _call(
 
 
 def _say_where_to_look(home: Home, server: PlatformServer, runtime: ConnectorRuntime, say: Say) -> None:
-    health = runtime.board.snapshot().health
+    health, program = runtime.board.snapshot().health, _program()
     say("\nWhere to look:")
     say(f"  platform       {server.api_url}/")
     say(f"  status         curl http://{health.host}:{health.port}/statusz")
-    say(f"  connector      edge-connector status --dir {home.connector}")
+    say(f"  connector      {program} status --dir {home.connector}")
     say(f"  sample tools   {home.connector / 'custom-implementations'}")
     say(f"  log            {home.directory / 'demo.log'}")
     say("\nCall a tool from another terminal:")
     token = f'sed -n \'s/.*"serverToken": "\\(.*\\)".*/\\1/p\' {home.access}'
     say(f"  export PLATFORM_API_URL={server.api_url} EC_API_TOKEN=$({token})")
-    say("  edge-connector tools list")
-    say('  edge-connector call echo --args \'{"message": "hello"}\'')
+    say(f"  {program} tools list")
+    say(f'  {program} call echo --args \'{{"message": "hello"}}\'')
     say("\nServing until Ctrl+C.")
+
+
+def _program() -> str:
+    """This program as a person can type it in another terminal."""
+    beside = Path(sys.executable).with_name("edge-connector")
+    return "edge-connector" if shutil.which("edge-connector") or not beside.exists() else str(beside)

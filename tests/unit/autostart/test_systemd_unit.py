@@ -38,7 +38,7 @@ def test_a_unit_edited_by_hand_is_read() -> None:
 def verify(unit: Path) -> tuple[int, str]:
     analyze = shutil.which("systemd-analyze")
     assert analyze, "systemd is not installed"
-    command = [analyze, "--user", "--recursive-errors=no", "verify", str(unit)]
+    command = [analyze, "--user", "--recursive-errors=no", "--man=no", "verify", str(unit)]
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(unit.parent)}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
     return ended.returncode, ended.stdout + ended.stderr

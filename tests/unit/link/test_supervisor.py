@@ -260,15 +260,15 @@ async def test_unknown_host_is_named() -> None:
 async def test_certificate_of_an_unknown_authority_is_named_and_a_trusted_one_works() -> None:
     authority = trustme.CA()
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(server_side)
+    authority.issue_cert("127.0.0.1").configure_cert(server_side)
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
 
     async def greet(connection: object) -> None:
         await asyncio.sleep(0)
 
-    async with serve(greet, "localhost", 0, ssl=server_side, subprotocols=[m.SUBPROTOCOL]) as server:  # type: ignore[list-item]
-        url = f"wss://localhost:{server.sockets[0].getsockname()[1]}"
+    async with serve(greet, "127.0.0.1", 0, ssl=server_side, subprotocols=[m.SUBPROTOCOL]) as server:  # type: ignore[list-item]
+        url = f"wss://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with linked(url, tls=ssl.create_default_context()) as handler:
             down = await handler.down()
             assert down.problem == "tls_failed"
