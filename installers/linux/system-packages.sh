@@ -23,7 +23,8 @@ tests)
 	need iproute2 sh -c 'command -v ip'
 	for pair in xvfb:Xvfb openbox:openbox trayer:trayer xdotool:xdotool imagemagick:convert x11-utils:xprop \
 		dbus-daemon:dbus-daemon dbus-bin:dbus-send xfce4-panel:xfce4-panel xfconf:xfconf-query \
-		desktop-file-utils:desktop-file-validate systemd:systemd-analyze libplist-utils:plistutil nsis:makensis; do
+		desktop-file-utils:desktop-file-validate systemd:systemd-analyze libplist-utils:plistutil nsis:makensis \
+		xinit:xinit x11-session-utils:xsm x11-xserver-utils:iceauth; do
 		need "${pair%%:*}" sh -c "command -v ${pair##*:}"
 	done
 	for package in libgl1 libegl1 libglib2.0-0 libfontconfig1 libxkbcommon0 libdbus-1-3 libxcb-cursor0 libxcb-icccm4 \

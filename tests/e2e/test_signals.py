@@ -13,7 +13,10 @@ from tests.e2e.access import Access, Fixed, result_of
 from tests.support.processes import processes_in, running_connector
 from tests.support.waiting import eventually
 
-GRACEFUL = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+HARD = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+GRACEFUL = pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=["SIGTERM", "SIGINT", "SIGHUP"]
+)
 
 
 def assert_nothing_left(fixed: Fixed) -> None:
@@ -70,7 +73,7 @@ async def test_a_call_longer_than_the_grace_ends_interrupted(
         assert_nothing_left(fixed)
 
 
-@GRACEFUL
+@HARD
 async def test_a_second_signal_stops_hard(
     access: Access, home: Path, tool_folder: Path, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -1,18 +1,23 @@
-"""The Debian package: valid parts, and installed, used and removed on a minimal Debian that has no Python."""
+"""The Debian package: valid parts, and installed, used, shown and removed on a minimal Debian that has no Python."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from edge_connector import __version__
 from tests.packaging.debian import Root, copy_of
+from tests.support.desktop_process import WINDOW
+from tests.support.displays import PrivateDesktop, private_desktop
 from tests.support.documents import ROOT
 from tests.support.waiting import eventually_sync
 
@@ -20,6 +25,12 @@ pytestmark = [pytest.mark.slow_packaging, pytest.mark.timeout(900)]
 
 LARGEST_MB = 70
 """Packed in haste; the real package is a tenth smaller."""
+WINDOW_HOME = "/home/worker/window"
+START_S = 60.0
+"""The first start of a frozen build reads 200 MB from the disk."""
+EXIT_S = 30.0
+FEWEST_COLOURS = 100
+"""Text alone, smoothed, brings as many; an unpainted window has one."""
 
 
 def said(*command: str, environment: dict[str, str] | None = None) -> str:
@@ -131,3 +142,104 @@ def test_install_use_and_remove(machine: Root) -> None:
     assert {path for path in left if not path.startswith("/home/worker/demo")} == set()
     assert before - machine.files() <= {"/opt"}  # dpkg takes a folder away that is empty and belongs to no package
     machine.run("rm", "-r", "/home/worker/demo")
+
+
+@pytest.fixture
+def desktop(tmp_path: Path) -> Iterator[PrivateDesktop]:
+    """A display outside the machine, seen through nothing but its socket."""
+    with private_desktop(tmp_path / "desktop", bus=False) as opened:
+        yield opened
+
+
+@contextmanager
+def socket_of_display(desktop: PrivateDesktop, machine: Root) -> Iterator[None]:
+    """The display's socket, and no other, at the same place inside the machine."""
+    name = f"tmp/.X11-unix/X{desktop.environment['DISPLAY'].removeprefix(':')}"
+    inside = machine.folder / name
+    inside.parent.mkdir(exist_ok=True)
+    inside.touch()
+    subprocess.run(["mount", "--bind", f"/{name}", str(inside)], check=True, timeout=30)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(inside)], check=True, timeout=30)
+        inside.unlink()
+
+
+@pytest.fixture
+def installed_for_windows(deb: Path, machine: Root) -> Iterator[Root]:
+    """The machine with the package and exactly what it recommends."""
+    names = [name.strip() for name in said("dpkg-deb", "-f", str(deb), "Recommends").split(",")]
+    machine.run("apt-get", "install", "-y", "-qq", "--no-install-recommends", "/root/edge-connector.deb", *names)
+    try:
+        yield machine
+    finally:
+        machine.run("apt-get", "purge", "-y", "-qq", "edge-connector")
+        machine.run("rm", "-rf", "/home/worker/demo", WINDOW_HOME)
+
+
+def processes_inside(machine: Root) -> list[str]:
+    """Whatever runs with the machine's root as its own."""
+    root, found = machine.folder.resolve(), []
+    for process in psutil.process_iter():
+        try:
+            if Path(os.readlink(f"/proc/{process.pid}/root")) == root:
+                found.append(f"{process.pid}: {' '.join(process.cmdline())}")
+        except (OSError, psutil.Error):
+            continue  # it ended meanwhile
+    return found
+
+
+def state_of(machine: Root, settings: list[str]) -> str:
+    """The connector's state by its own command, empty while it does not answer."""
+    command = ("env", *settings, "edge-connector", "status", "--json", "--dir", WINDOW_HOME)
+    document = machine.run(*as_worker(*command), check=False).stdout
+    return str(json.loads(document).get("state", "")) if document else ""
+
+
+def test_its_window_is_shown(installed_for_windows: Root, desktop: PrivateDesktop, tmp_path: Path) -> None:
+    machine = installed_for_windows
+    home = machine.folder / WINDOW_HOME.lstrip("/")
+    user = machine.run("id", "-u", "worker").stdout.strip()
+    session = {
+        "HOME": "/home/worker", "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "DISPLAY": desktop.environment["DISPLAY"],
+        "XDG_RUNTIME_DIR": f"/run/user/{user}", "XDG_SESSION_TYPE": "x11", "HEALTH_PORT": "0",
+    }  # fmt: skip
+    machine.run("install", "-d", "-o", "worker", "-m", "700", session["XDG_RUNTIME_DIR"])
+    settings = [f"{name}={value}" for name, value in session.items()]
+
+    with socket_of_display(desktop, machine):
+        demo = ("env", *settings, "edge-connector", "demo", "--once", "--json", "--dir", "/home/worker/demo")
+        calls = json.loads(machine.run(*as_worker(*demo)).stdout)["calls"]
+        assert calls and all(call["ok"] for call in calls)
+
+        # No process in between: this one's id is the program's, and its end is the program's end.
+        program = desktop.start(
+            "chroot", "--userspec=worker", str(machine.folder), "env", "-i", *settings,
+            "/usr/bin/edge-connector-desktop", "--dir", WINDOW_HOME,
+        )  # fmt: skip
+
+        def windows() -> list[str]:
+            assert program.is_running, f"it ended:\n{program.log}"
+            search = ("xdotool", "search", "--all", "--onlyvisible", "--pid", str(program.pid), "--name", WINDOW)
+            return desktop.run(*search, check=False).split()
+
+        window = eventually_sync(windows, what="its window", deadline_s=START_S)[0]
+        picture = tmp_path / "window.png"
+
+        def colours() -> int:
+            desktop.run("import", "-window", window, str(picture))
+            return int(desktop.run("identify", "-format", "%k", str(picture)))
+
+        # The connector behind the window is there, and the window has been painted.
+        eventually_sync(lambda: state_of(machine, settings) == "needs_you", what="the connector", interval_s=0.2)
+        eventually_sync(lambda: colours() > FEWEST_COLOURS, what="a painted window", interval_s=0.2)
+        assert (home / "edge-runtime.lock").exists()
+        assert processes_inside(machine) != []
+
+        os.kill(program.pid, signal.SIGTERM)
+        assert program.wait(deadline_s=EXIT_S) == 0, program.log
+        assert "Traceback" not in program.log, program.log
+        eventually_sync(lambda: processes_inside(machine) == [], what="no process is left inside")
+        assert not (home / "edge-runtime.lock").exists()
+        assert [path.name for path in machine.folder.glob(f"run/user/{user}/**/*.sock")] == []

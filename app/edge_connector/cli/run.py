@@ -18,8 +18,9 @@ from edge_connector.cli.options import directory_option, json_option, load_confi
 def run(directory: str | None, take_over: bool, auto_resume: bool, as_json: bool, **flags: Any) -> int:
     """Run the connector in the foreground.
 
-    The first SIGTERM or Ctrl+C lets running calls finish within the grace period, a second one stops at once. The log
-    goes to standard error; with --json the one document on standard output says how the run ended.
+    The first SIGTERM or Ctrl+C, or a closed terminal, lets running calls finish within the grace period; a second
+    signal stops at once. The log goes to standard error; with --json the one document on standard output says how the
+    run ended.
     """
     from edge_connector.runtime.main import run_headless
 

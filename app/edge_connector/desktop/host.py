@@ -106,6 +106,9 @@ def run_on_qt(application: QApplication, main: Callable[[Closing], Coroutine[Any
         task: asyncio.Task[int] = loop.create_task(main(closing), name="desktop")
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, closing.signalled, number.name)
+        if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # not under nohup
+            # Sessions end with it (xinit, logind's scopes right behind SIGTERM): never a person's second "at once".
+            loop.add_signal_handler(signal.SIGHUP, closing.request, "SIGHUP")
         # Direct: the session manager waits until the slot returns. The drain itself follows on the loop.
         application.commitDataRequest.connect(
             lambda *_: closing.request("session ends"), Qt.ConnectionType.DirectConnection
@@ -125,6 +128,8 @@ def run_on_qt(application: QApplication, main: Callable[[Closing], Coroutine[Any
             qInstallMessageHandler(previous)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
+            if sys.platform != "win32":
+                loop.remove_signal_handler(signal.SIGHUP)
 
 
 def _message_handler(

@@ -35,7 +35,8 @@ async def _host(loaded: LoadedConfig, *, take_over: bool, auto_resume: bool) -> 
 
     def on_signal(name: str) -> None:
         nonlocal signals
-        signals += 1
+        # A closed terminal often follows another signal: it is no second request of a person.
+        signals += name != "SIGHUP"
         log.info("signal received name=%s count=%d", name, signals)
         runtime.stop(hard=signals > 1)
 
@@ -49,14 +50,17 @@ async def _host(loaded: LoadedConfig, *, take_over: bool, auto_resume: bool) -> 
 
 @contextlib.contextmanager
 def stop_signals(handler: Callable[[str], None]) -> Iterator[None]:
-    """Call `handler` with the name of each SIGTERM or SIGINT while inside."""
+    """Call `handler` with the name of each SIGTERM, SIGINT or SIGHUP; an ignored SIGHUP (nohup) stays ignored."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    handled = [signal.SIGTERM, signal.SIGINT]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        handled.append(signal.SIGHUP)
+    for number in handled:
         loop.add_signal_handler(number, handler, number.name)
     try:
         yield
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in handled:
             loop.remove_signal_handler(number)
 
 
