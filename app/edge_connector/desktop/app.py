@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import importlib
 import logging
 from collections.abc import Mapping
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HOUR_S = 3600
+PAINTED_WITHIN_S = 1.0
 TRAY_GRACE_S = 10.0
 """A panel may start after the programs of a session; so long a hidden start waits for it before it shows itself."""
 TRAY_AGES_S = 5.0
@@ -92,7 +95,9 @@ class DesktopApp:
         """Until somebody wants the end; the connector hosted here has drained by then. Returns the exit code."""
         self._show_front()
         # The icon and the window are painted before the connector's libraries are loaded, and stay alive while.
-        await asyncio.sleep(0)
+        await self._until_painted()
+        gc.enable()
+        self._single.serve(self._application, self._open)
         await asyncio.to_thread(importlib.import_module, "edge_connector.runtime.app")
         self._closing.on_hard = lambda: self._source.stop(hard=True)
         running = self._tasks.spawn(self._source.run(), name="source")
@@ -112,6 +117,16 @@ class DesktopApp:
 
     # ---- front
 
+    async def _until_painted(self) -> None:
+        await asyncio.sleep(0)
+        if self._window is None:
+            return
+        with contextlib.suppress(TimeoutError):  # nobody paints a window that starts minimized
+            async with asyncio.timeout(PAINTED_WITHIN_S):
+                await self._window.painted.wait()
+        # What was painted goes out at the end of this turn of Qt's loop.
+        await asyncio.sleep(0)
+
     def _show_front(self) -> None:
         self._tray.on_action = self._act
         self._tray.on_available = self._on_tray_available
@@ -120,20 +135,28 @@ class DesktopApp:
         self._around.notice = self._keep_notice
         if not self._launch.hidden:
             self._window_now().show()
-        self._single.serve(self._application, self._open)
 
     def _window_now(self) -> MainWindow:
         """The window, made when it is wanted for the first time: hidden at login, it costs nothing."""
         if self._window is None:
-            from edge_connector.desktop.window.main_window import MainWindow, window_icon
+            from edge_connector.desktop.window.main_window import MainWindow
 
-            self._application.setWindowIcon(window_icon())
             window = self._window = MainWindow(self._around)
             window.on_close = self._on_window_closed
             window.on_start_again = self._source.start_again
             window.show_document(self._document, taken_at=self._taken_at)
             window.show_notice(self._notice)
+            self._tasks.spawn(self._show_window_icon(window), name="icon")
         return self._window
+
+    async def _show_window_icon(self, window: MainWindow) -> None:
+        """After the window itself: drawing its icon in all sizes takes longer than showing the window may."""
+        from edge_connector.desktop.window.main_window import draw_window_icon, window_icon
+
+        await window.painted.wait()
+        await asyncio.to_thread(draw_window_icon)
+        if not self._closing.display_gone:
+            self._application.setWindowIcon(window_icon())
 
     def _keep_notice(self, text: str) -> None:
         """Until there is a window to show it."""
@@ -152,8 +175,9 @@ class DesktopApp:
 
     def _end_front(self) -> None:
         self._single.release()
-        if self._window is not None and not self._closing.display_gone:
-            self._window.retire()
+        if not self._closing.display_gone:
+            if self._window is not None:
+                self._window.retire()
             self._tray.stop()
         self._preferences.save()
 
@@ -187,7 +211,8 @@ class DesktopApp:
 
     async def _move_ages(self) -> None:
         while not self._closing.display_gone:
-            self._show_tray()
+            if not 0 <= self._clock.wall() - self._taken_at < TRAY_AGES_S:  # else a document moved them on
+                self._show_tray()
             await asyncio.sleep(TRAY_AGES_S)
 
     async def _follow_recent(self) -> None:

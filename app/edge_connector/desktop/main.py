@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -97,6 +98,8 @@ def launch(directory: Path, flags: dict[str, Any], *, hidden: bool, auto_resume:
     if not has_display(os.environ):
         return _without_display(load(directory, os.environ, flags), auto_resume=auto_resume)
     prepare_directory(directory)
+    # Until the window is painted: loading makes tens of thousands of objects, and none of them is garbage.
+    gc.disable()
     from edge_connector.desktop.single import SingleDesktop, ask_to_show
 
     single = SingleDesktop(directory)
@@ -108,6 +111,7 @@ def launch(directory: Path, flags: dict[str, Any], *, hidden: bool, auto_resume:
         return _with_display(directory, flags, single, hidden=hidden, auto_resume=auto_resume)
     finally:
         single.release()
+        gc.enable()
 
 
 def _without_display(loaded: LoadedConfig, *, auto_resume: bool) -> int:

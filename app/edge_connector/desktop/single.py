@@ -12,13 +12,16 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
-from PySide6.QtNetwork import QLocalServer, QLocalSocket
 
 from edge_connector.control.address import control_address, prepare_folder
 from edge_connector.core.errors import NotConnected, UserError
 from edge_connector.core.files import explain_os_error
+
+if TYPE_CHECKING:
+    from PySide6.QtNetwork import QLocalServer, QLocalSocket
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +70,8 @@ class SingleDesktop:
         Raises:
             UserError: the socket cannot be made.
         """
+        from PySide6.QtNetwork import QLocalServer
+
         assert self._handle is not None, "served by who has the right"
         server = QLocalServer(parent)
         server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
@@ -137,6 +142,8 @@ def ask_to_show(directory: Path) -> None:
 
 
 def _asked(address: str, end: float) -> bool:
+    from PySide6.QtNetwork import QLocalSocket
+
     socket = QLocalSocket()
     try:
         socket.connectToServer(address)

@@ -69,6 +69,7 @@ class Link:
         self._redial = asyncio.Event()
         self._may_dial = asyncio.Event()
         self._may_dial.set()
+        self._held = False
         self._proved = False
         self._connection: LinkConnection | None = None
         self._stopped = False
@@ -112,6 +113,9 @@ class Link:
         """Close the socket in order and dial no more until `release`."""
         self._may_dial.clear()
         if self._connection is not None:
+            self._held = True
+            # From now on it is not open, whatever the closing handshake still takes.
+            self._enter(LinkPhase.IDLE, down=None, next_attempt_at=None)
             await self._connection.close(reason)
         else:
             # It waits or dials: neither has to go on.
@@ -146,7 +150,9 @@ class Link:
             self._redial.clear()
             self._proved = False
             down, drain, up_s = await self._connect_once(backoff.attempt + 1)
-            if not self._may_dial.is_set():
+            if self._held or not self._may_dial.is_set():
+                # Closed on purpose: no failure to wait for.
+                self._held = False
                 continue
             if self._proved or up_s >= STEADY_S:
                 backoff = Backoff()
@@ -178,7 +184,7 @@ class Link:
             redial.cancel()
             self._connection = None
         up_s = self._clock.monotonic() - connection.opened_at if connection.opened_at is not None else 0.0
-        if not self._stopped and self._may_dial.is_set():
+        if not self._stopped and not self._held and self._may_dial.is_set():
             log.warning("Disconnected from platform server cause=%s detail=%s", ended.problem, ended.detail)
         return ended, connection.drain, up_s
 

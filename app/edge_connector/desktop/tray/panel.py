@@ -14,13 +14,16 @@ from PySide6.QtGui import QGuiApplication, QPalette
 from PySide6.QtWidgets import QSystemTrayIcon
 
 from edge_connector.desktop.icons import Ground
+from edge_connector.desktop.tray.xembed_owner import XEmbedOwner
 
 log = logging.getLogger(__name__)
 
 WATCHER = "org.kde.StatusNotifierWatcher"
 WATCHER_PATH = "/StatusNotifierWatcher"
 LOOK_MS = 3000
-"""How often an X11 session without StatusNotifier panel is looked at: Qt has no signal for an XEmbed panel's coming."""
+"""How often an X11 session without StatusNotifier panel is looked at where XFixes cannot tell of an XEmbed panel."""
+LOOKS_AFTER_MS = 50, 500, 3000
+"""After the X server told of an XEmbed panel's coming or going."""
 ON_HOST: Any = SLOT("_host_registered()")
 """A text, although the type stubs of PySide6 want bytes, which it refuses."""
 TASKBAR = r"HKEY_CURRENT_USER\Software\Microsoft\Windows\CurrentVersion\Themes\Personalize"
@@ -55,11 +58,13 @@ class PanelWatch(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.available = QSystemTrayIcon.isSystemTrayAvailable()
-        self._notifier = False
+        self._notifier = self._stopped = False
         self._settle = QTimer(self, singleShot=True, interval=0)
         self._settle.timeout.connect(self._settled)
         self._look_again = QTimer(self, interval=LOOK_MS, timerType=Qt.TimerType.VeryCoarseTimer)
         self._look_again.timeout.connect(self.look)
+        self._xembed = XEmbedOwner(self)
+        self._xembed.changed.connect(self._owner_of_xembed_changed)
         bus = QDBusConnection.sessionBus()
         self._watcher: QDBusServiceWatcher | None = None
         if bus.isConnected():
@@ -82,8 +87,10 @@ class PanelWatch(QObject):
 
     def stop(self) -> None:
         """Watch no more; idempotent."""
+        self._stopped = True
         self._settle.stop()
         self._look_again.stop()
+        self._xembed.stop()
         if self._watcher is not None:
             bus = QDBusConnection.sessionBus()
             bus.disconnect("", WATCHER_PATH, WATCHER, "StatusNotifierHostRegistered", self, ON_HOST)
@@ -100,16 +107,27 @@ class PanelWatch(QObject):
     def _host_registered(self) -> None:
         self._settle.start()
 
+    @Slot()
+    def _owner_of_xembed_changed(self) -> None:
+        """Qt believes in a panel until its own connection to the X server told it otherwise: so look a little later."""
+        for later_ms in LOOKS_AFTER_MS:
+            QTimer.singleShot(later_ms, self, self._look_once)
+
+    def _look_once(self) -> None:
+        if not self._stopped:
+            self.look()
+
     def _settled(self) -> None:
         """Owner and host usually come in one breath: once for both."""
         self.look()
         self.renewed.emit()
 
     def _pace(self) -> None:
-        """A StatusNotifier panel announces itself; only XEmbed's has to be looked for."""
+        """A StatusNotifier panel announces itself; of XEmbed's tells the X server."""
         if self._notifier or QGuiApplication.platformName() != "xcb":
             self._look_again.stop()
-        else:
+            self._xembed.stop()
+        elif not self._xembed.start():
             self._look_again.start()
 
 

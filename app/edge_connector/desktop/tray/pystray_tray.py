@@ -7,21 +7,21 @@ thread: both are refused.
 from __future__ import annotations
 
 import importlib
-import io
 import logging
 import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
-
-from PIL import Image
+from typing import TYPE_CHECKING, Any
 
 from edge_connector.core.errors import UserError
 from edge_connector.core.status import State
-from edge_connector.desktop.icons import NAME, Ground, png
+from edge_connector.desktop.icons import NAME, Ground, draw
 from edge_connector.desktop.model import PRODUCT, MenuEntry, TrayView
 from edge_connector.desktop.tray.port import OnAction, OnAvailable, ignore_action, ignore_available
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 log = logging.getLogger(__name__)
 
@@ -201,4 +201,4 @@ class PystrayTray:
 
     def _picture(self) -> Image.Image:
         # A picture of its own each time: pystray's thread saves it while the next one may be made.
-        return Image.open(io.BytesIO(png(self._view.state, ICON_SIZE, self._ground)))
+        return draw(self._view.state, ICON_SIZE, self._ground)

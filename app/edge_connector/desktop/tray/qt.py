@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from PySide6.QtCore import QObject, Qt, QTimer
-from PySide6.QtGui import QAction, QIcon, QPixmap
+from PySide6.QtGui import QAction, QIcon
 from PySide6.QtWidgets import QMenu, QSystemTrayIcon
 
 from edge_connector.core.status import State
-from edge_connector.desktop.icons import FRAMES, Ground, png
+from edge_connector.desktop.icons import FRAMES, Ground
 from edge_connector.desktop.model import MenuEntry, TrayView
+from edge_connector.desktop.pixels import pixmap
 from edge_connector.desktop.tray.panel import PanelKind, PanelLook, PanelWatch
 from edge_connector.desktop.tray.port import OnAction, OnAvailable, ignore_action, ignore_available
 
@@ -36,9 +37,7 @@ def state_icon(state: State, ground: Ground, frame: int = 0) -> QIcon:
     """The icon of a state with every size a panel may ask for."""
     icon = QIcon()
     for size in ICON_SIZES:
-        picture = QPixmap()
-        picture.loadFromData(png(state, size, ground, frame=frame), "PNG")
-        icon.addPixmap(picture)
+        icon.addPixmap(pixmap(state, size, ground, frame=frame))
     icon.setIsMask(sys.platform == "darwin")
     return icon
 

@@ -16,7 +16,7 @@ from PySide6.QtGui import (
     QHideEvent,
     QIcon,
     QKeySequence,
-    QPixmap,
+    QPaintEvent,
     QShortcut,
     QShowEvent,
 )
@@ -33,8 +33,9 @@ from PySide6.QtWidgets import (
 )
 
 from edge_connector.core.status import State
-from edge_connector.desktop.icons import Ground, png
+from edge_connector.desktop.icons import Ground, rgba
 from edge_connector.desktop.model import view_of
+from edge_connector.desktop.pixels import pixmap
 from edge_connector.desktop.window.colours import is_dark, paint_text, state_colour
 from edge_connector.desktop.window.diagnostics import DiagnosticsPage
 from edge_connector.desktop.window.overview import OverviewPage
@@ -56,6 +57,7 @@ class MainWindow(QMainWindow):
     Attributes:
         on_close: called when a person closes the window; it decides whether that hides or quits.
         on_start_again: called by the button that starts a stopped connector.
+        painted: set when it is painted for the first time.
     """
 
     def __init__(self, around: Surroundings) -> None:
@@ -66,6 +68,7 @@ class MainWindow(QMainWindow):
         self._document: dict[str, Any] = {}
         self._taken_at = around.clock.wall()
         self._retired = False
+        self.painted = asyncio.Event()
         self._mark_shown: tuple[State, bool, int, float] | None = None
         around.set_language = self.set_language
         around.notice = self.show_notice
@@ -220,6 +223,10 @@ class MainWindow(QMainWindow):
         self._refresh()
         self.page.entered()
 
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        self.painted.set()
+
     def hideEvent(self, event: QHideEvent) -> None:
         super().hideEvent(event)
         self._tick.stop()
@@ -278,8 +285,7 @@ class MainWindow(QMainWindow):
             return
         self._mark_shown = shown
         ground = Ground.WINDOW_DARK if shown[1] else Ground.WINDOW_LIGHT
-        picture = QPixmap()
-        picture.loadFromData(png(state, round(points * ratio), ground))
+        picture = pixmap(state, round(points * ratio), ground)
         picture.setDevicePixelRatio(ratio)
         self._mark.setPixmap(picture)
         font = self.font()
@@ -302,11 +308,15 @@ class MainWindow(QMainWindow):
         return width, max(min(value.height, screen.height()), MINIMUM.height())
 
 
+def draw_window_icon() -> None:
+    """Draw what `window_icon` shows; in a thread, since it takes longer than a frame."""
+    for size in ICON_SIZES:
+        rgba(State.WORKING, size, Ground.TILE)
+
+
 def window_icon() -> QIcon:
     """The mark for the window's frame and the task switcher."""
     icon = QIcon()
     for size in ICON_SIZES:
-        picture = QPixmap()
-        picture.loadFromData(png(State.WORKING, size, Ground.TILE))
-        icon.addPixmap(picture)
+        icon.addPixmap(pixmap(State.WORKING, size, Ground.TILE))
     return icon
