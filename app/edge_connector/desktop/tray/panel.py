@@ -110,6 +110,9 @@ class PanelWatch(QObject):
     @Slot()
     def _owner_of_xembed_changed(self) -> None:
         """Qt believes in a panel until its own connection to the X server told it otherwise: so look a little later."""
+        self._look_soon_again()
+
+    def _look_soon_again(self) -> None:
         for later_ms in LOOKS_AFTER_MS:
             QTimer.singleShot(later_ms, self, self._look_once)
 
@@ -121,6 +124,8 @@ class PanelWatch(QObject):
         """Owner and host usually come in one breath: once for both."""
         self.look()
         self.renewed.emit()
+        # A panel that speaks both protocols leaves the bus before Qt hears of it from the X server.
+        self._look_soon_again()
 
     def _pace(self) -> None:
         """A StatusNotifier panel announces itself; of XEmbed's tells the X server."""
