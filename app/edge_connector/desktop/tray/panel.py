@@ -102,6 +102,10 @@ class PanelWatch(QObject):
         self._notifier = bool(new)
         self._pace()
         self._settle.start()
+        if not new:
+            # A panel that speaks both protocols leaves the bus before Qt hears of it from the X server.
+            for later_ms in LOOKS_AFTER_MS[1:]:
+                QTimer.singleShot(later_ms, self, self._look_if_gone)
 
     @Slot()
     def _host_registered(self) -> None:
@@ -110,11 +114,13 @@ class PanelWatch(QObject):
     @Slot()
     def _owner_of_xembed_changed(self) -> None:
         """Qt believes in a panel until its own connection to the X server told it otherwise: so look a little later."""
-        self._look_soon_again()
-
-    def _look_soon_again(self) -> None:
         for later_ms in LOOKS_AFTER_MS:
             QTimer.singleShot(later_ms, self, self._look_once)
+
+    def _look_if_gone(self) -> None:
+        # One that was replaced at once is back by now, and its icon must not be made anew.
+        if not self._notifier:
+            self._look_once()
 
     def _look_once(self) -> None:
         if not self._stopped:
@@ -124,8 +130,6 @@ class PanelWatch(QObject):
         """Owner and host usually come in one breath: once for both."""
         self.look()
         self.renewed.emit()
-        # A panel that speaks both protocols leaves the bus before Qt hears of it from the X server.
-        self._look_soon_again()
 
     def _pace(self) -> None:
         """A StatusNotifier panel announces itself; of XEmbed's tells the X server."""
