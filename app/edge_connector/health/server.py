@@ -1,27 +1,39 @@
-"""Serves the health endpoints over HTTP. Read only, no token; it says nothing that is secret."""
+"""Listens for the health endpoints. What they answer is in `endpoints`, which is loaded when somebody asks first."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
 import logging
+import os
+import socket
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import TYPE_CHECKING
 
-import msgspec
 import psutil
-from aiohttp import web
 
 from edge_connector.core.errors import UserError
 from edge_connector.core.status import RuntimeStatus
-from edge_connector.health.documents import healthz, is_host_allowed, livez
+from edge_connector.core.tasks import TaskOwner
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from edge_connector.health.endpoints import Endpoints
 
 log = logging.getLogger(__name__)
 
-_JSON = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+BACKLOG = 128
+STOP_S = 1.0
 
 
 class HealthServer:
-    """Listens before the first connect, so that a probe hears 503 instead of silence. A `core.services.Service`."""
+    """Listens before the first connect, so that a probe hears 503 instead of silence. A `core.services.Service`.
+
+    The HTTP library takes 14 MiB, and many connectors are never probed: until the first connection, which waits in the
+    system's queue meanwhile, there are only the listening sockets.
+    """
 
     name = "health"
 
@@ -42,14 +54,14 @@ class HealthServer:
         self._status = status
         self._is_ready = is_ready
         self._next_free = next_free
+        self._sockets: list[socket.socket] = []
+        self._tasks = TaskOwner("health")
         self._runner: web.AppRunner | None = None
 
     @property
     def port(self) -> int:
         """The port it listens on; the real one when 0 was asked for."""
-        if self._runner is not None and self._runner.addresses:
-            return int(self._runner.addresses[0][1])
-        return self._port
+        return int(self._sockets[0].getsockname()[1]) if self._sockets else self._port
 
     async def start(self) -> None:
         """Listen.
@@ -57,53 +69,89 @@ class HealthServer:
         Raises:
             UserError: `health_port_taken` naming the holder, or the address cannot be used.
         """
-        app = web.Application()
-        app.router.add_get("/livez", self._livez)
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/statusz", self._statusz)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
-        await runner.setup()
         try:
             try:
-                await web.TCPSite(runner, self._host, self._port).start()
+                self._sockets = await _listening(self._host, self._port)
             except OSError as error:
                 if error.errno != errno.EADDRINUSE or not self._next_free:
                     raise
                 log.warning(
                     "health port is taken, another one is used port=%d holder=%s", self._port, _holder(self._port)
                 )
-                await web.TCPSite(runner, self._host, 0).start()
+                self._sockets = await _listening(self._host, 0)
         except OSError as error:
-            await runner.cleanup()
             raise _cannot_listen(error, self._host, self._port) from error
-        self._runner = runner
+        self._await_first()
         log.info("health server listens host=%s port=%d", self._host, self.port)
 
     async def stop(self) -> None:
         """Close the port."""
+        self._forget_first()
+        await self._tasks.close()
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+        for one in self._sockets:
+            one.close()
+        self._sockets = []
 
-    async def _livez(self, request: web.Request) -> web.Response:
-        return _answer(*livez(self._status()))
+    # ---- the first connection
 
-    async def _healthz(self, request: web.Request) -> web.Response:
-        return _answer(*healthz(self._status(), ready=self._is_ready()))
+    def _await_first(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            for one in self._sockets:
+                loop.add_reader(one, self._on_first)
+        except NotImplementedError:  # Windows' proactor loop watches no sockets
+            self._on_first()
 
-    async def _statusz(self, request: web.Request) -> web.Response:
-        if "Origin" in request.headers or not is_host_allowed(request.headers.get("Host"), self._allowed_hosts):
-            error = UserError(
-                "host_not_allowed",
-                f"The host name {request.headers.get('Host')} may not be used to read the status.",
-                hint="Use an IP address or localhost, or add the name to HEALTH_ALLOWED_HOSTS.",
-            )
-            return _answer(403, error.to_document())
-        return _answer(200, self._status())
+    def _forget_first(self) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(NotImplementedError):
+            for one in self._sockets:
+                loop.remove_reader(one)
+
+    def _on_first(self) -> None:
+        self._forget_first()
+        self._tasks.spawn(self._serve(), name="serve")
+
+    async def _serve(self) -> None:
+        # In a thread: calls go on while the library loads.
+        kind = await asyncio.to_thread(load_endpoints)
+        endpoints = kind(allowed_hosts=self._allowed_hosts, status=self._status, is_ready=self._is_ready)
+        self._runner = await endpoints.serve(self._sockets, stop_s=STOP_S)
 
 
-def _answer(status: int, document: Any) -> web.Response:
-    return web.Response(status=status, body=msgspec.json.encode(document), headers=_JSON)
+def load_endpoints() -> type[Endpoints]:
+    """Bring the HTTP library; it takes a tenth of a second and more."""
+    from edge_connector.health.endpoints import Endpoints
+
+    return Endpoints
+
+
+async def _listening(host: str, port: int) -> list[socket.socket]:
+    """A socket for each address of `host`; with port 0 all have the port that the first one got."""
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
+    )
+    sockets: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            one = socket.socket(family, kind, protocol)
+            sockets.append(one)
+            one.setblocking(False)
+            if os.name == "posix":  # elsewhere it would let two programs have one port
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            one.bind((address[0], port, *address[2:]))
+            one.listen(BACKLOG)
+            port = one.getsockname()[1]
+    except BaseException:
+        for one in sockets:
+            one.close()
+        raise
+    return sockets
 
 
 def _cannot_listen(error: OSError, host: str, port: int) -> UserError:

@@ -1,0 +1,70 @@
+"""The health endpoints over HTTP. Read only, no token; they say nothing that is secret.
+
+`server` imports this module when the first connection comes, and nothing else does: it brings the HTTP library.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from edge_connector.core.errors import UserError
+from edge_connector.core.status import RuntimeStatus
+from edge_connector.health.documents import healthz, is_host_allowed, livez
+
+_JSON = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+class Endpoints:
+    """What each path answers."""
+
+    def __init__(
+        self, *, allowed_hosts: Collection[str], status: Callable[[], RuntimeStatus], is_ready: Callable[[], bool]
+    ) -> None:
+        self._allowed_hosts = allowed_hosts
+        self._status = status
+        self._is_ready = is_ready
+
+    def application(self) -> web.Application:
+        """The routes."""
+        app = web.Application()
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/statusz", self._statusz)
+        return app
+
+    async def serve(self, sockets: Sequence[socket.socket], *, stop_s: float) -> web.AppRunner:
+        """Answer on sockets that listen already; the runner's `cleanup` ends it and gives requests `stop_s` more."""
+        runner = web.AppRunner(self.application(), access_log=None, handle_signals=False, shutdown_timeout=stop_s)
+        await runner.setup()
+        try:
+            for one in sockets:
+                await web.SockSite(runner, one).start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        return runner
+
+    async def _livez(self, request: web.Request) -> web.Response:
+        return _answer(*livez(self._status()))
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        return _answer(*healthz(self._status(), ready=self._is_ready()))
+
+    async def _statusz(self, request: web.Request) -> web.Response:
+        if "Origin" in request.headers or not is_host_allowed(request.headers.get("Host"), self._allowed_hosts):
+            error = UserError(
+                "host_not_allowed",
+                f"The host name {request.headers.get('Host')} may not be used to read the status.",
+                hint="Use an IP address or localhost, or add the name to HEALTH_ALLOWED_HOSTS.",
+            )
+            return _answer(403, error.to_document())
+        return _answer(200, self._status())
+
+
+def _answer(status: int, document: Any) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(document), headers=_JSON)
