@@ -54,6 +54,13 @@ def platform() -> None:
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="PEM certificate chain for both ports.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key.")
 @click.option("--public-url", help="URL under which people reach the API, for links and host checks.")
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Further host name it is reached under; repeatable.",
+)
 @click.option("--data", type=click.Path(path_type=Path), help="Data directory. [default: in the user's data directory]")
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
@@ -65,6 +72,7 @@ def serve(
     tls_cert: Path | None,
     tls_key: Path | None,
     public_url: str | None,
+    allowed_hosts: tuple[str, ...],
     data: Path | None,
     log_level: str,
 ) -> int:
@@ -88,6 +96,7 @@ def serve(
         tls_cert=tls_cert,
         tls_key=tls_key,
         public_url=public_url,
+        allowed_hosts=allowed_hosts,
     )
     with asyncio.Runner(loop_factory=fastest_loop()) as runner:
         runner.run(serve_forever(config, _announce))

@@ -71,12 +71,15 @@ def prepare_folder(folder: Path) -> None:
     Raises:
         UserError: it exists and somebody else may write to it.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError:  # a file or a link that leads nowhere; what is found there decides
+        pass
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise UserError(
             "socket_folder_unsafe",
-            f"{folder} belongs to another user.",
+            f"{folder} belongs to another user or is no folder.",
             hint="Set XDG_RUNTIME_DIR to a folder of your own.",
         )
     if stat.S_IMODE(found.st_mode) & 0o077:

@@ -13,7 +13,7 @@ from typing import Any, Self
 from edge_connector.control.address import is_trusted_owner, possible_addresses
 from edge_connector.control.lock import LOCK_FILE, read_lock
 from edge_connector.control.patch import apply_patch
-from edge_connector.control.peer import listener_of
+from edge_connector.control.peer import peer_of
 from edge_connector.control.server import MAX_LINE_BYTES, VERSION
 from edge_connector.core.errors import EdgeError, NotConnected, UserError
 
@@ -82,7 +82,7 @@ class ControlClient:
     async def _connect(self, path: Path) -> None:
         self._reader, self._writer = await asyncio.open_unix_connection(os.fspath(path), limit=MAX_LINE_BYTES)
         try:
-            listener = listener_of(self._writer.get_extra_info("socket"))
+            listener = peer_of(self._writer.get_extra_info("socket"))
             if listener is not None and not is_trusted_owner(listener.uid, self._directory):
                 raise _ForeignListener
             await self._greet()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_connector.control.address import is_trusted_owner, possible_addresses
-from edge_connector.control.peer import listener_of
+from edge_connector.control.peer import peer_of
 from edge_connector.core.errors import LockHeld
 from edge_connector.core.files import explain_os_error
 
@@ -139,11 +139,11 @@ def _pid_behind_socket(directory: Path) -> int | None:
                 client.settimeout(1.0)
                 client.connect(os.fspath(address))
                 # A stopped or very busy holder accepts without answering: the kernel knows who listens all the same.
-                listener = listener_of(client)
+                listener = peer_of(client)
                 if listener is None:
                     return _pid_in_hello(client)
                 if is_trusted_owner(listener.uid, directory):
-                    return listener.pid
+                    return listener.pid or _pid_in_hello(client)
                 log.warning("a process of another user listens at our address address=%s pid=%d", address, listener.pid)
         except OSError:
             continue

@@ -7,17 +7,20 @@ import struct
 from typing import NamedTuple
 
 
-class Listener(NamedTuple):
-    """The process that listens."""
+class Peer(NamedTuple):
+    """The process at the other end; pid 0 when it lives in another pid namespace."""
 
     pid: int
     uid: int
 
 
-def listener_of(client: socket.socket) -> Listener | None:
-    """The process that bound the socket `client` is connected to; None where the system does not say."""
+def peer_of(connected: socket.socket) -> Peer | None:
+    """The process at the other end: whoever listens, seen by a client; whoever connected, seen by the listener.
+
+    None where the system does not say.
+    """
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
         return None
-    pid, uid, _ = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))
-    return Listener(pid, uid) if pid else None
+    pid, uid, _ = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))
+    return Peer(pid, uid)

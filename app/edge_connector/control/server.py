@@ -1,7 +1,7 @@
 """The command socket of a running connector: JSON lines for programs of the same user (docs/control.md).
 
-It carries requests to the runtime and its status to whoever watches. Access is by file permission: the socket lies in
-a folder of mode 0700.
+It carries requests to the runtime and its status to whoever watches. Access is by file permission: the socket has mode
+0600 and lies in a folder of mode 0700; where the kernel names the client's user, only this one and root are served.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from edge_connector.control.address import prepare_folder
 from edge_connector.control.patch import merge_patch
+from edge_connector.control.peer import peer_of
 from edge_connector.core.errors import EdgeError, UserError
 from edge_connector.core.files import explain_os_error
 from edge_connector.core.tasks import TaskOwner
@@ -68,6 +69,8 @@ class ControlServer:
             self._address.unlink(missing_ok=True)
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             listener.bind(os.fspath(self._address))
+            # Nobody can connect before it listens, so this comes early enough; the umask has no say.
+            self._address.chmod(0o600)
         self._server = await asyncio.start_unix_server(self._accept, sock=listener, limit=MAX_LINE_BYTES)
 
     async def stop(self) -> None:
@@ -86,6 +89,11 @@ class ControlServer:
         self._address.unlink(missing_ok=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        client = peer_of(writer.get_extra_info("socket"))
+        if client is not None and client.uid not in (os.getuid(), 0):
+            log.warning("a process of another user was turned away pid=%d uid=%d", client.pid, client.uid)
+            writer.close()
+            return
         if len(self._clients) >= MAX_CLIENTS:
             writer.close()
             return

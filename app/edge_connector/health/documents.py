@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection
 from typing import Any
 
 from edge_connector.core.status import RuntimeStatus, State
+from edge_connector.net.hosts import is_own
 
 
 def livez(status: RuntimeStatus) -> tuple[int, dict[str, Any]]:
@@ -26,24 +26,5 @@ def healthz(status: RuntimeStatus, *, ready: bool) -> tuple[int, dict[str, Any]]
 
 
 def is_host_allowed(host_header: str | None, allowed: Collection[str]) -> bool:
-    """Whether a request with this `Host` may see the status.
-
-    A page in a browser can make its own host name point at this machine (DNS rebinding), but it cannot make it an IP
-    literal or `localhost`.
-    """
-    if not host_header:
-        return True
-    host = host_header.rpartition(":")[0] if _has_port(host_header) else host_header
-    host = host.strip("[]").lower()
-    if host == "localhost" or host in {name.lower() for name in allowed}:
-        return True
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _has_port(host_header: str) -> bool:
-    head, colon, port = host_header.rpartition(":")
-    return bool(colon) and port.isdigit() and (":" not in head or head.endswith("]"))
+    """Whether a request with this `Host` may see the status; one without comes from no browser and may."""
+    return not host_header or is_own(host_header, allowed)

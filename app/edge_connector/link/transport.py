@@ -165,6 +165,8 @@ def _from_status(status: int) -> LinkDown:
         return LinkDown("credentials_refused", f"HTTP {status} before the upgrade", retry=Retry.NEVER)
     if status == 407:
         return LinkDown("proxy_refused", "HTTP 407, the proxy wants authentication")
+    if status == 421:
+        return LinkDown("not_a_platform", "HTTP 421, it does not answer to this host name (its --allowed-host)")
     if status == 429 or status >= 500:
         return LinkDown("platform_unreachable", f"HTTP {status}")
     return LinkDown("not_a_platform", f"HTTP {status} instead of a WebSocket upgrade")

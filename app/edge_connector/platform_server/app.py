@@ -21,11 +21,13 @@ from urllib.parse import urlsplit
 from edge_connector.core.clock import Clock, SystemClock
 from edge_connector.core.errors import UserError
 from edge_connector.core.tasks import TaskOwner
+from edge_connector.net.hosts import name_in
 from edge_connector.platform_server.data_directory import DataDirectory
 from edge_connector.platform_server.deployments import Deployments
 from edge_connector.platform_server.first_start import FirstStart
 from edge_connector.platform_server.fleet import Fleet
 from edge_connector.platform_server.http.application import HttpApplication
+from edge_connector.platform_server.http.hosts import HostCheck
 from edge_connector.platform_server.identity import Identity
 from edge_connector.platform_server.listening import EmbeddedServer, bind, tls_context
 from edge_connector.platform_server.parts import Parts
@@ -57,6 +59,7 @@ class PlatformConfig:
         data: directory of store, key and lock; made when it is not there.
         api_port, rpc_port: 0 means any free port.
         public_url: address of the HTTP API as others see it, when a proxy stands in front.
+        allowed_hosts: further names under which it is reached, besides IP addresses, localhost and the public URL's.
         drain_s: how long a stop waits for open calls.
     """
 
@@ -67,6 +70,7 @@ class PlatformConfig:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     public_url: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
     drain_s: float = 5.0
 
 
@@ -126,7 +130,7 @@ class PlatformServer:
 
     async def _start(self) -> None:
         config = self._config
-        public_host = _public_host(config.public_url)
+        hosts = HostCheck((config.host, _public_host(config.public_url), *_checked_names(config.allowed_hosts)))
         tls = tls_context(config.tls_cert, config.tls_key)
         self._directory.lock()
         api_listener = bind(config.host, config.api_port, flag="--api-port")
@@ -138,7 +142,7 @@ class PlatformServer:
         try:
             api_url = config.public_url or _url("https" if tls else "http", config.host, api_listener.getsockname()[1])
             rpc_url = _url("wss" if tls else "ws", config.host, rpc_listener.getsockname()[1])
-            self._parts = parts = await self._assemble(api_url.rstrip("/"), rpc_url, public_host)
+            self._parts = parts = await self._assemble(api_url.rstrip("/"), rpc_url, hosts)
             # Slack over the protocol's own limit, so that a frame a little too large gets the protocol's close code.
             self._servers = [
                 EmbeddedServer(
@@ -157,7 +161,7 @@ class PlatformServer:
         gc.set_threshold(max(gc.get_threshold()[0], GC_THRESHOLD), *gc.get_threshold()[1:])
         log.info("platform serves api=%s rpc=%s data=%s", parts.api_url, parts.rpc_url, config.data)
 
-    async def _assemble(self, api_url: str, rpc_url: str, public_host: str) -> Parts:
+    async def _assemble(self, api_url: str, rpc_url: str, hosts: HostCheck) -> Parts:
         clock = self._clock
         self._store = store = SqliteStore(self._directory.store)
         await store.open()
@@ -173,7 +177,7 @@ class PlatformServer:
         journal = CallJournal(store)
         router = CallRouter(fleet, journal, clock)
         tool_rpc = ToolRpcEndpoint(
-            identity=identity, fleet=fleet, deployments=deployments, router=router, journal=journal
+            identity=identity, fleet=fleet, deployments=deployments, router=router, journal=journal, hosts=hosts
         )
         first_start = FirstStart(store, identity, clock)
         first_start.issuer = api_url
@@ -191,7 +195,7 @@ class PlatformServer:
             first_start=first_start,
             api_url=api_url,
             rpc_url=rpc_url,
-            public_host=public_host,
+            hosts=hosts,
         )
 
     async def _keep_house(self) -> None:
@@ -284,6 +288,17 @@ def _public_host(public_url: str | None) -> str:
             hint="Give it as https://platform.example.",
         )
     return parts.hostname
+
+
+def _checked_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if not name or name_in(name) != name.lower().removesuffix("."):
+            raise UserError(
+                "bad_allowed_host",
+                f"--allowed-host {name!r} is no host name.",
+                hint="Give the name alone, without scheme and port: platform.example.",
+            )
+    return names
 
 
 def _url(scheme: str, host: str, port: int) -> str:

@@ -8,6 +8,7 @@ from edge_connector.core.clock import Clock
 from edge_connector.platform_server.deployments import Deployments
 from edge_connector.platform_server.first_start import FirstStart
 from edge_connector.platform_server.fleet import Fleet
+from edge_connector.platform_server.http.hosts import HostCheck
 from edge_connector.platform_server.identity import Identity
 from edge_connector.platform_server.signing import SigningKey
 from edge_connector.platform_server.store.records import Store
@@ -32,4 +33,4 @@ class Parts:
     first_start: FirstStart
     api_url: str
     rpc_url: str
-    public_host: str = ""
+    hosts: HostCheck

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import stat
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from edge_connector.control.address import control_address, is_trusted_owner
 from edge_connector.control.client import ControlClient
 from edge_connector.control.lock import LOCK_FILE, RuntimeLock
+from edge_connector.control.peer import Peer
 from edge_connector.control.server import MAX_CLIENTS, ControlServer
 from edge_connector.core.errors import EdgeError, NotConnected, UserError
 from edge_connector.core.feed import Feed
@@ -197,3 +199,63 @@ def test_trusted_owners(tmp_path: Path) -> None:
     assert is_trusted_owner(tmp_path.stat().st_uid, tmp_path)
     assert not is_trusted_owner(os.getuid() + 12_345, tmp_path)
     assert not is_trusted_owner(os.getuid() + 12_345, tmp_path / "missing")
+
+
+ASK = """
+import os, socket, sys
+os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[2]))
+client = socket.socket(socket.AF_UNIX)
+client.settimeout(10)
+try:
+    client.connect(sys.argv[1])
+    print("heard" if client.recv(10) else "hung up")
+except PermissionError:
+    print("no permission")
+"""
+NOBODY = 65534
+
+
+async def as_user(uid: int, address: Path) -> str:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-c", ASK, str(address), str(uid), stdout=asyncio.subprocess.PIPE, cwd="/"
+    )
+    return (await process.communicate())[0].decode().strip()
+
+
+async def test_the_socket_is_for_this_user_whatever_the_umask(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        async with serving(tmp_path):
+            address = control_address(tmp_path)
+            assert stat.S_IMODE(address.stat().st_mode) == 0o600
+            assert stat.S_IMODE(address.parent.stat().st_mode) == 0o700
+    finally:
+        os.umask(old)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+async def test_a_process_of_another_user_gets_no_answer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(tmp_path):
+        address = control_address(tmp_path)
+        assert await as_user(0, address) == "heard"
+        assert await as_user(NOBODY, address) == "no permission"
+        # Somebody opened folder and socket by hand: the kernel still names the caller.
+        outer = address.parent.parent
+        modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (outer, address.parent)}
+        for path in modes:
+            path.chmod(0o755)
+        address.chmod(0o666)
+        try:
+            assert await as_user(NOBODY, address) == "hung up"
+        finally:
+            for path, mode in modes.items():
+                path.chmod(mode)
+        assert f"uid={NOBODY}" in caplog.text
+
+
+async def test_the_server_asks_the_kernel_who_connected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_connector.control.server.peer_of", lambda client: Peer(1, os.getuid() + 12_345))
+    async with serving(tmp_path):
+        with pytest.raises(NotConnected):
+            async with ControlClient(tmp_path):
+                pass

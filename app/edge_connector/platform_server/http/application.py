@@ -17,7 +17,6 @@ from edge_connector.core.errors import EdgeError
 from edge_connector.platform_api.operations import CREATE_CALL, HEALTHZ, LIVEZ, OPERATIONS, Operation, Scope
 from edge_connector.platform_server.http.bodies import read_body
 from edge_connector.platform_server.http.call_endpoint import CallEndpoint
-from edge_connector.platform_server.http.hosts import HostCheck, wrong_host
 from edge_connector.platform_server.http.operations import ApiRequest, Operations
 from edge_connector.platform_server.http.pages import Pages
 from edge_connector.platform_server.identity import Principal
@@ -43,7 +42,6 @@ class HttpApplication:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._calls = CallEndpoint(parts)
-        self._hosts = HostCheck(parts.public_host)
         pages = Pages(parts)
         self._router = Router(
             [
@@ -62,13 +60,9 @@ class HttpApplication:
                 await self._refuse_websocket(receive, send)
             return
         path = scope["path"]
-        host = b""
-        for name, value in scope["headers"]:
-            if name == b"host":
-                host = value
-                break
-        if not self._hosts.passes(host) and path not in _ANY_HOST:
-            await _response(wrong_host())(scope, receive, send)
+        refusal = self._parts.hosts.refusal(scope["headers"], scope["method"])
+        if refusal is not None and path not in _ANY_HOST:
+            await _response(refusal)(scope, receive, send)
         elif path == CREATE_CALL.path and scope["method"] == "POST":
             await self._calls(scope, receive, send)
         else:

@@ -1,50 +1,60 @@
-"""Which `Host` values are answered: a foreign name that leads here must not reach the API (DNS rebinding).
+"""Which `Host` and `Origin` values the platform answers; the rules themselves are in `net.hosts`.
 
-Pure: it looks at the header alone.
+Pure: it looks at the headers alone.
 """
 
 from __future__ import annotations
 
-import ipaddress
+from collections.abc import Iterable
 
+from edge_connector.net.hosts import is_own, is_same_origin
 from edge_connector.platform_server.refusals import Refused
 
 REMEMBERED = 1_000
+_CHANGES_NOTHING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class HostCheck:
-    """IP literals, `localhost` and the public URL's host pass."""
+    """IP literals, `localhost` and the platform's own names pass."""
 
-    def __init__(self, public_host: str = "") -> None:
-        self._names = {"localhost", public_host.lower()} - {""}
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        """`names`: the hosts of the public URL and of `--allowed-host`."""
+        self._names = frozenset(name.lower() for name in names if name)
         self._passed: set[bytes] = set()
 
+    def refusal(self, headers: Iterable[tuple[bytes, bytes]], method: str) -> Refused | None:
+        """Why a request with these headers is not answered.
+
+        Args:
+            headers: names in lower case (ASGI).
+            method: of the request; `GET`, `HEAD` and `OPTIONS` are answered to any page, which cannot read the answer.
+        """
+        host = origin = None
+        for name, value in headers:
+            if name == b"host":
+                if host is not None:  # which of the two was meant? (RFC 9112, section 3.2)
+                    return wrong_host()
+                host = value
+            elif name == b"origin":
+                origin = value
+        if not self.passes(host or b""):
+            return wrong_host()
+        if origin is None or method in _CHANGES_NOTHING or self._is_own_page(origin, host or b""):
+            return None
+        return wrong_origin()
+
     def passes(self, host: bytes) -> bool:
-        """Whether this header value is ours; an absent header (HTTP/1.0) comes from no browser and passes."""
+        """Whether this header value is ours; an absent header comes from no browser and passes."""
         if host in self._passed or not host:
             return True
-        if not self._is_ours(host):
+        if not is_own(host.decode("latin-1"), self._names):
             return False
         if len(self._passed) < REMEMBERED:
             self._passed.add(host)
         return True
 
-    def _is_ours(self, host: bytes) -> bool:
-        try:
-            text = host.decode("ascii").lower()
-        except UnicodeDecodeError:
-            return False
-        if text.startswith("["):
-            name = text[1:].partition("]")[0]
-        else:
-            name = text.rpartition(":")[0] if text.count(":") == 1 else text
-        if name.rstrip(".") in self._names or name.endswith(".localhost"):
-            return True
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return True
+    def _is_own_page(self, origin: bytes, host: bytes) -> bool:
+        return is_same_origin(origin.decode("latin-1"), host.decode("latin-1"), self._names)
 
 
 def wrong_host() -> Refused:
@@ -53,5 +63,15 @@ def wrong_host() -> Refused:
         421,
         "wrong_host",
         "This platform does not answer to the name in the Host header.",
-        hint="Use its IP address or localhost, or start it with --public-url.",
+        hint="Use its IP address or localhost, or start it with --public-url or --allowed-host.",
+    )
+
+
+def wrong_origin() -> Refused:
+    """403: a page of somebody else sent this through a browser."""
+    return Refused(
+        403,
+        "wrong_origin",
+        "A page of another origin may not send this request.",
+        hint="Send it from a program, or name that page's host with --public-url or --allowed-host.",
     )

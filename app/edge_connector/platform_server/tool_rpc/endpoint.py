@@ -14,6 +14,7 @@ from edge_connector.core.tasks import TaskOwner
 from edge_connector.platform_api.operations import Scope
 from edge_connector.platform_server.deployments import Deployments
 from edge_connector.platform_server.fleet import DeploymentState, Fleet
+from edge_connector.platform_server.http.hosts import HostCheck
 from edge_connector.platform_server.identity import Identity, Principal, new_id
 from edge_connector.platform_server.refusals import Refused, too_many_attempts, unauthorized
 from edge_connector.platform_server.tool_rpc.caller_calls import CallerCalls
@@ -47,6 +48,7 @@ class ToolRpcEndpoint:
         deployments: Deployments,
         router: CallRouter,
         journal: CallJournal,
+        hosts: HostCheck,
         limits: m.Limits | None = None,
     ) -> None:
         self._identity = identity
@@ -54,6 +56,7 @@ class ToolRpcEndpoint:
         self._deployments = deployments
         self._router = router
         self._journal = journal
+        self._hosts = hosts
         self._limits = limits or m.Limits()
         self._tasks = TaskOwner("tool_rpc")
         self._handshakes = asyncio.Semaphore(MAX_HANDSHAKES)
@@ -96,6 +99,9 @@ class ToolRpcEndpoint:
             await self._serve(receive, send, address, header)
 
     def _refusal(self, scope: Any, header: bytes) -> Refused | None:
+        # Browsers send no Authorization with an upgrade, so a page gets nothing here; it is told so first of all.
+        if (foreign := self._hosts.refusal(scope["headers"], "CONNECT")) is not None:
+            return foreign
         if m.SUBPROTOCOL not in scope["subprotocols"]:
             return Refused(
                 400,
