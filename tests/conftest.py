@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -30,6 +31,9 @@ for _name in list(os.environ):
         "CUSTOM_IMPLEMENTATIONS_PATH",
     ):
         del os.environ[_name]
+
+# Under nohup an ignored SIGHUP would be inherited by every program that the suite starts; a handler is not.
+signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 @pytest.fixture(scope="session", autouse=True)
