@@ -125,10 +125,10 @@ class RunningPlatform:
 
 @asynccontextmanager
 async def running_platform(
-    tmp_path: Path, *, drain_s: float = 1.0, data: str = "platform-data"
+    tmp_path: Path, *, drain_s: float = 1.0, data: str = "platform-data", heartbeat_s: float = 30.0
 ) -> AsyncIterator[RunningPlatform]:
     """Start a platform on free ports under `tmp_path`, set it up, and stop it in the end."""
-    config = PlatformConfig(data=tmp_path / data, api_port=0, rpc_port=0, drain_s=drain_s)
+    config = PlatformConfig(data=tmp_path / data, api_port=0, rpc_port=0, drain_s=drain_s, heartbeat_s=heartbeat_s)
     server = PlatformServer(config)
     await server.start()
     try:

@@ -63,6 +63,13 @@ def platform() -> None:
 )
 @click.option("--data", type=click.Path(path_type=Path), help="Data directory. [default: in the user's data directory]")
 @click.option(
+    "--heartbeat",
+    type=click.FloatRange(0.1, 300),
+    default=30.0,
+    show_default=True,
+    help="Seconds between heartbeats. Less finds a dead link sooner and keeps proxies from cutting a quiet one.",
+)
+@click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
 )
 def serve(
@@ -74,6 +81,7 @@ def serve(
     public_url: str | None,
     allowed_hosts: tuple[str, ...],
     data: Path | None,
+    heartbeat: float,
     log_level: str,
 ) -> int:
     """Run the platform in the foreground until Ctrl+C.
@@ -97,6 +105,7 @@ def serve(
         tls_key=tls_key,
         public_url=public_url,
         allowed_hosts=allowed_hosts,
+        heartbeat_s=heartbeat,
     )
     with asyncio.Runner(loop_factory=fastest_loop()) as runner:
         runner.run(serve_forever(config, _announce))

@@ -130,7 +130,7 @@ async def dial(target: DialTarget) -> WebSocketTransport:
 def _from_dial(error: Exception) -> LinkDown:
     match error:
         case wse.InvalidStatus():
-            return _from_status(error.response.status_code)
+            return _from_status(error.response.status_code, error.response.headers.get("Server", ""))
         case wse.NegotiationError():
             return LinkDown("not_a_platform", f"it does not speak Tool RPC ({error})")
         case wse.ProxyError() | wse.InvalidProxy():
@@ -160,13 +160,17 @@ def _os_reason(error: OSError) -> str:
     return f"{errno.errorcode.get(error.errno, error.errno)}: {error.strerror or error}"
 
 
-def _from_status(status: int) -> LinkDown:
+def _from_status(status: int, server: str) -> LinkDown:
     if status == 401:
         return LinkDown("credentials_refused", f"HTTP {status} before the upgrade", retry=Retry.NEVER)
     if status == 407:
         return LinkDown("proxy_refused", "HTTP 407, the proxy wants authentication")
     if status == 421:
         return LinkDown("not_a_platform", "HTTP 421, it does not answer to this host name (its --allowed-host)")
+    if status in (502, 504):
+        # RFC 9110, sections 15.6.3 and 15.6.5: only a gateway says these.
+        named = f" ({server[:60]})" if server else ""
+        return LinkDown("platform_unreachable", f"HTTP {status} from a proxy{named}, which does not reach it either")
     if status == 429 or status >= 500:
         return LinkDown("platform_unreachable", f"HTTP {status}")
     return LinkDown("not_a_platform", f"HTTP {status} instead of a WebSocket upgrade")

@@ -37,7 +37,7 @@ from edge_connector.platform_server.store.sqlite import SqliteStore
 from edge_connector.platform_server.tool_rpc.calls import CallRouter, outcome_unknown
 from edge_connector.platform_server.tool_rpc.endpoint import ToolRpcEndpoint
 from edge_connector.platform_server.tool_rpc.journal import CallJournal
-from edge_connector.wire.messages import MAX_FRAME_BYTES
+from edge_connector.wire.messages import HEARTBEAT_S, MAX_FRAME_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,7 @@ class PlatformConfig:
         public_url: address of the HTTP API as others see it, when a proxy stands in front.
         allowed_hosts: further names under which it is reached, besides IP addresses, localhost and the public URL's.
         drain_s: how long a stop waits for open calls.
+        heartbeat_s: between two heartbeats of a session; after two and a half of them without a frame it is given up.
     """
 
     data: Path
@@ -72,6 +73,7 @@ class PlatformConfig:
     public_url: str | None = None
     allowed_hosts: tuple[str, ...] = ()
     drain_s: float = 5.0
+    heartbeat_s: float = HEARTBEAT_S
 
 
 class PlatformServer:
@@ -177,7 +179,13 @@ class PlatformServer:
         journal = CallJournal(store)
         router = CallRouter(fleet, journal, clock)
         tool_rpc = ToolRpcEndpoint(
-            identity=identity, fleet=fleet, deployments=deployments, router=router, journal=journal, hosts=hosts
+            identity=identity,
+            fleet=fleet,
+            deployments=deployments,
+            router=router,
+            journal=journal,
+            hosts=hosts,
+            heartbeat_s=self._config.heartbeat_s,
         )
         first_start = FirstStart(store, identity, clock)
         first_start.issuer = api_url

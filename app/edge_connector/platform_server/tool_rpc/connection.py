@@ -195,7 +195,13 @@ class Connection:
 
     # ---- time
 
+    def new_terms(self) -> None:
+        """The welcome may have shortened what the timer waits for."""
+        self._arm()
+
     def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         self._timer = self._loop.call_at(self.session.next_wakeup(), self._tick)
 
     def _tick(self) -> None:

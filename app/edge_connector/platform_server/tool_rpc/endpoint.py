@@ -50,7 +50,9 @@ class ToolRpcEndpoint:
         journal: CallJournal,
         hosts: HostCheck,
         limits: m.Limits | None = None,
+        heartbeat_s: float = m.HEARTBEAT_S,
     ) -> None:
+        """`heartbeat_s`: the terms of each session; its silence limit stays two and a half of them."""
         self._identity = identity
         self._fleet = fleet
         self._deployments = deployments
@@ -58,6 +60,7 @@ class ToolRpcEndpoint:
         self._journal = journal
         self._hosts = hosts
         self._limits = limits or m.Limits()
+        self._heartbeat_s = heartbeat_s
         self._tasks = TaskOwner("tool_rpc")
         self._handshakes = asyncio.Semaphore(MAX_HANDSHAKES)
         self._strangers = 0
@@ -241,11 +244,14 @@ class ToolRpcEndpoint:
             deployment_id=state.row.id if state else "",
             deployment=state.row.name if state else "",
             connector_id=state.connector.id if state else "",
+            heartbeat_s=self._heartbeat_s,
+            silence_s=self._heartbeat_s * m.SILENCE_S / m.HEARTBEAT_S,
             limits=self._limits,
             features=[m.FEATURE_PROBE],
             agent=m.Agent(name="edge-connector-platform", version=__version__),
         )
         connection.session.accept(welcome, now=asyncio.get_running_loop().time())
+        connection.new_terms()
         connection.wake()
 
     # ---- ending
