@@ -14,6 +14,7 @@ from edge_connector.cli.table import COMMANDS, edge_connector
 from edge_connector.core.problems import KINDS
 from edge_connector.core.status import status_schema
 from edge_connector.platform_api.operations import OPERATIONS
+from edge_connector.runtime.doctor.registry import CHECKS
 from tests.support.asyncapi import asyncapi_text
 
 ROOT = Path(__file__).parent.parent.parent
@@ -100,9 +101,19 @@ def operations() -> str:
     return "\n".join(rows) + "\n"
 
 
+def checks() -> str:
+    """The doctor's checks."""
+    rows = ["| id | checks | looks at | needs | `--fix` |", "|---|---|---|---|---|"]
+    for check in CHECKS:
+        needs = ", ".join(f"`{need}`" for need in check.needs)
+        rows.append(f"| `{check.id}` | {check.what} | {check.looks_at} | {needs} | {check.mends} |")
+    return "\n".join(rows) + "\n"
+
+
 GENERATED: dict[str, dict[str, Callable[[], str]]] = {
     "docs/problems.md": {"problems": problems, "error codes": error_codes},
     "docs/commands.md": {"commands": commands},
+    "docs/doctor.md": {"checks": checks},
     "docs/platform.md": {"operations": operations},
 }
 """File, and its generated parts by the name in their markers."""

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("edge_connector.cli.local", "Show the state of the running connector."),
     "call": ("edge_connector.cli.calls", "Call a tool."),
     "tools": ("edge_connector.cli.calls", "List the tools that can be called."),
+    "doctor": ("edge_connector.cli.doctor", "Look at this installation and say what is wrong and how to mend it."),
     "config": ("edge_connector.cli.settings", "Show and change settings, and where each value comes from."),
     "deployment": ("edge_connector.cli.deployments", "Create deployments on the platform."),
     "autostart": ("edge_connector.cli.autostart", "Start the connector with your session."),

@@ -114,6 +114,25 @@ def read_lock(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
+def lock_holder(path: Path) -> int | None:
+    """Pid of the process that holds the lock now (0 when it cannot be said), or None when nobody does.
+
+    Nothing is changed: a file left by a crash stays, and a missing one is not made.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return _pid_behind_socket(path.parent)
+    try:
+        # Shared, so that two who only look do not take each other for a holder.
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _pid_in_file(handle) or 0
+    finally:
+        os.close(handle)
+    return _pid_behind_socket(path.parent)
+
+
 def _is_same_file(handle: int, path: Path) -> bool:
     try:
         found = os.stat(path)

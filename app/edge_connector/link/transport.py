@@ -15,6 +15,8 @@ import websockets.exceptions as wse
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from edge_connector.core.errors import UserError
+from edge_connector.net.way import ProxyAddress
 from edge_connector.wire.close_codes import MEANING, CloseCode, Retry, retry_after_close
 
 DIAL_TIMEOUT_S = 10.0
@@ -147,11 +149,30 @@ def _from_dial(error: Exception) -> LinkDown:
         case socket.gaierror():
             return LinkDown("platform_unreachable", f"the host name cannot be resolved (ENOTFOUND: {error.strerror})")
         case OSError():
-            return LinkDown("platform_unreachable", _os_reason(error))
+            return LinkDown("platform_unreachable", os_reason(error))
     return LinkDown("not_a_platform", f"the answer is no WebSocket upgrade ({error})")
 
 
-def _os_reason(error: OSError) -> str:
+def proxy_for(url: str) -> ProxyAddress | None:
+    """The proxy that `dial` uses for `url`, by the environment; None when it dials directly.
+
+    Raises:
+        UserError: the environment names a proxy that cannot be used.
+    """
+    from websockets.proxy import get_proxy, parse_proxy
+    from websockets.uri import parse_uri
+
+    try:
+        named = get_proxy(parse_uri(url))
+        proxy = None if named is None else parse_proxy(named)
+    except (wse.InvalidURI, wse.InvalidProxy) as error:
+        raise UserError("proxy_unusable", f"The proxy cannot be used: {error}.", hint="Check HTTPS_PROXY.") from error
+    if proxy is None:
+        return None
+    return ProxyAddress(proxy.scheme, proxy.host, proxy.port, proxy.username or "", proxy.password or "")
+
+
+def os_reason(error: OSError) -> str:
     """The error's name as the documents spell it (`ECONNREFUSED`), which Python does not print by itself."""
     if error.errno is None:
         # Several addresses failed: asyncio joins their messages, each "[Errno N] ...".
@@ -208,4 +229,4 @@ def _from_close(error: wse.ConnectionClosed) -> LinkDown:
     if error.rcvd is not None:
         return down_from_code(error.rcvd.code, error.rcvd.reason)
     cause = error.__cause__
-    return LinkDown("disconnected", _os_reason(cause) if isinstance(cause, OSError) else "the connection was cut")
+    return LinkDown("disconnected", os_reason(cause) if isinstance(cause, OSError) else "the connection was cut")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 from typing import Any
 
 import msgspec
@@ -111,7 +112,9 @@ class HttpApplication:
             if operation.query is not None:
                 query = _converted(dict(request.query_params), operation.query)
             answer = await perform(ApiRequest(caller, body, query, dict(request.path_params), address))
-            return Response(msgspec.json.encode(answer), operation.status, media_type="application/json")
+            # Connectors compare their clock with it (RFC 9110, section 6.6.1).
+            date = {"Date": formatdate(usegmt=True)}
+            return Response(msgspec.json.encode(answer), operation.status, date, "application/json")
 
         return endpoint
 
