@@ -1,6 +1,7 @@
 # Both `make demo` and `make test` do all the set-up themselves: own .venv, pinned versions, missing system packages.
 PYTHON ?= python3
 VENV := .venv
+BENCH_VENV := .venv-bench
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
@@ -11,7 +12,7 @@ help:
 	@echo "make test    format, lint, types, import contracts and all tests"
 	@echo "make lint    the checks without the tests"
 	@echo "make docs    write the generated tables of docs/ again"
-	@echo "make bench   measure the call path"
+	@echo "make bench   measure the call path beside its peers; figures in bench.json"
 	@echo "make dist    build the frozen program in dist/, make deb a Debian package of it"
 	@echo "make test-packages   build, install and run frozen program, .deb and container; takes minutes"
 
@@ -46,11 +47,17 @@ format: $(VENV)/.dev-ready
 docs: $(VENV)/.dev-ready
 	$(BIN)/python -m tests.support.documents
 
-bench: $(VENV)/.dev-ready
-	$(BIN)/python benchmarks/call_path.py
+bench: $(VENV)/.dev-ready $(BENCH_VENV)/.ready
+	$(BIN)/python -m benchmarks --peers $(BENCH_VENV) --output bench.json
+
+$(BENCH_VENV)/.ready: benchmarks/requirements.txt
+	@sh installers/linux/system-packages.sh bench
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/requirements.txt
+	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache demo-home
+	rm -rf $(VENV) $(BENCH_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache demo-home
 
 $(BIN)/python:
 	@PYTHON=$(PYTHON) sh installers/linux/system-packages.sh base

@@ -31,7 +31,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.support.displays import PrivateDesktop, Started, private_desktop
 
-from benchmarks.call_path import CallerConnection, free_port, is_ready, running, set_up, wait_for
+from benchmarks.caller import CallerConnection
+from benchmarks.edge import is_ready, set_up
+from benchmarks.harness import free_port, running, wait_for
 
 RUNS = 7
 START_WITHIN_S = 30.0

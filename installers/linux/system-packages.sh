@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes sure that the Debian packages of one purpose are there: installs them as root, else names them in one line.
-# usage: system-packages.sh base|tests|packages
+# usage: system-packages.sh base|tests|bench|packages
 set -eu
 
 python=${PYTHON:-python3}
@@ -33,13 +33,17 @@ tests)
 		need "$package" dpkg-query -W -f '${Status}' "$package"
 	done
 	;;
+bench)
+	need openssh-server test -x /usr/sbin/sshd
+	need openssh-client sh -c 'command -v ssh && command -v ssh-keygen'
+	;;
 packages)
 	for pair in debootstrap:debootstrap appstream:appstreamcli binutils:objdump; do
 		need "${pair%%:*}" sh -c "command -v ${pair##*:}"
 	done
 	;;
 *)
-	echo "usage: $0 base|tests|packages" >&2
+	echo "usage: $0 base|tests|bench|packages" >&2
 	exit 2
 	;;
 esac

@@ -1,0 +1,97 @@
+"""`make bench`: everything in one run, as one JSON document and as tables."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from benchmarks.beside import beside_table, measure_beside
+from benchmarks.call_path import measure, ratios, table
+from benchmarks.contestants import Contestant, Peers, edge_caller, edge_http, python_of
+from benchmarks.edge import edge
+from benchmarks.harness import Load, log_line
+from benchmarks.resting import measure_resting, resting_table
+
+PEER_NAMES = ("nats", "wamp", "ssh", "mcp")
+PARTS = ("path", "beside", "resting")
+
+
+def main() -> None:
+    """Run what was asked for and print the document."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--peers", type=Path, help="environment with benchmarks/requirements.txt; without it no peers")
+    parser.add_argument("--rounds", type=int, default=10, help="slices of load for each figure")
+    parser.add_argument("--seconds", type=float, default=0.5, help="length of a slice")
+    parser.add_argument("--only", choices=PARTS, action="append", help="leave the other parts out")
+    parser.add_argument("--contestants", default="", help="comma-separated; all by default")
+    parser.add_argument("--output", type=Path, help="write the document there instead of printing it")
+    options = parser.parse_args()
+    parts = options.only or PARTS
+    document: dict[str, Any] = {
+        "schemaVersion": 1,
+        "machine": {"cpus": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()},
+        "rounds": options.rounds,
+        "sliceSeconds": options.seconds,
+    }
+    tables: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        home = Path(name)
+        if "path" in parts or "beside" in parts:
+            _loaded(home, options, parts, document, tables)
+        if "resting" in parts:
+            document["resting"] = measure_resting(home, starts=5, idle_s=30.0)
+            tables.append(resting_table(document["resting"]))
+    log_line("\n\n".join(tables))
+    text = json.dumps(document, indent=2)
+    if options.output:
+        options.output.write_text(text + "\n")
+    else:
+        print(text)
+
+
+def _loaded(
+    home: Path, options: argparse.Namespace, parts: tuple[str, ...], document: dict[str, Any], tables: list[str]
+) -> None:
+    with ExitStack() as stack:
+        running = stack.enter_context(edge(home))
+        peers = Peers(options.peers, home, stack) if options.peers else None
+        if "path" in parts:
+            contestants = [edge_http(running), edge_caller(running)]
+            contestants.append(edge_http(running, "httpSyncTool", "repeatMessageSync"))
+            for peer in PEER_NAMES if peers else ():
+                if not options.contestants or peer in options.contestants.split(","):
+                    log_line(f"starting {peer}")
+                    contestants.append(getattr(peers, peer)())
+            if options.contestants:
+                contestants = [each for each in contestants if each.name in options.contestants.split(",")]
+            document["levels"] = _path(contestants, peers, home, options)
+            document["ratios"] = ratios(document["levels"])
+            tables.append(table(document["levels"], document["ratios"]))
+        if "beside" in parts:
+            python = python_of(peers)
+            document.update(measure_beside(running, python, rounds=options.rounds, seconds=max(options.seconds, 1.0)))
+            tables.append(beside_table(document))
+
+
+def _path(
+    contestants: list[Contestant], peers: Peers | None, home: Path, options: argparse.Namespace
+) -> dict[str, dict[str, Any]]:
+    python = python_of(peers)
+    loads: dict[str, Load] = {}
+    try:
+        for contestant in contestants:
+            loads[contestant.name] = Load(python, contestant.config, home / f"load-{contestant.name}.log")
+        return measure(contestants, loads, rounds=options.rounds, seconds=options.seconds)
+    finally:
+        for load in loads.values():
+            load.close()
+
+
+if __name__ == "__main__":
+    main()

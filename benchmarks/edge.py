@@ -1,0 +1,105 @@
+"""A real platform and a real connector as processes, set up the way a user does it, with the benchmark's tools."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import ROOT, Process, free_port, running, wait_for
+
+CLI = [sys.executable, "-m", "edge_connector.cli.main"]
+TOOLS = ROOT / "benchmarks" / "tools"
+
+
+@dataclass
+class Edge:
+    """What is running, and how to reach it."""
+
+    platform: Process
+    connector: Process
+    api_port: int
+    rpc_port: int
+    health_port: int
+    token: str
+    deployment: str
+    home: Path
+    registered_ms: float
+    """From starting `edge-connector run` until /healthz answered 200."""
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """Processor time by process: platform, connector, and the connector's workers."""
+        return {
+            "platform": self.platform.cpu_s,
+            "connector": lambda: self.connector.cpu_s(children=False),
+            "workers": lambda: self.connector.cpu_s() - self.connector.cpu_s(children=False),
+        }
+
+
+@contextmanager
+def edge(home: Path, **environment: str) -> Iterator[Edge]:
+    """Start both, and end them after the block.
+
+    Args:
+        environment: settings of the connector beside the usual ones.
+    """
+    api_port, rpc_port, health_port = free_port(), free_port(), free_port()
+    installation = home / "connector"
+    (installation / "custom-implementations" / "tools").mkdir(parents=True)
+    shutil.copy(TOOLS / "bench_tools.py", installation / "custom-implementations" / "tools")
+    ports = ["--api-port", str(api_port), "--rpc-port", str(rpc_port)]
+    serve = [*CLI, "platform", "serve", "--data", str(home / "platform"), *ports]
+    log = home / "platform.log"
+    with running(serve, log, PYTHONUNBUFFERED="1") as platform:
+        wait_for(lambda: "code=" in log.read_text() or not platform.alive, "the platform")
+        api = f"http://127.0.0.1:{api_port}"
+        token, deployment, secret = asyncio.run(set_up(api, log))
+        settings = {
+            "EC_HOME": str(installation), "TOOL_RPC_URL": f"ws://127.0.0.1:{rpc_port}", "PLATFORM_API_URL": api,
+            "DEPLOYMENT_ID": deployment, "DEPLOYMENT_SECRET": secret, "HEALTH_PORT": str(health_port),
+            "EC_TOOL_CONCURRENCY": "128", **environment,
+        }  # fmt: skip
+        began = time.perf_counter()
+        with running([*CLI, "run"], home / "connector.log", **settings) as connector:
+            wait_for(lambda: is_ready(health_port) or not connector.alive, "the connector")
+            took_ms = (time.perf_counter() - began) * 1000
+            yield Edge(platform, connector, api_port, rpc_port, health_port, token, deployment, installation, took_ms)
+
+
+async def set_up(api: str, log: Path) -> tuple[str, str, str]:
+    """Use the one-time code; returns token, deployment id and secret."""
+    from edge_connector.platform_api.client import PlatformClient
+    from edge_connector.platform_api.models import DeploymentRequest, SetupRequest
+    from edge_connector.platform_api.operations import CREATE_DEPLOYMENT, SETUP
+
+    match = re.search(r"code=(\S+)", log.read_text())
+    assert match is not None, log.read_text()
+    async with PlatformClient(api) as client:
+        request = SetupRequest(code=match[1], organization="Bench", name="Bench", email="bench@localhost")
+        token = (await client.call(SETUP, request)).server_token
+
+    async def provide() -> str:
+        return token
+
+    async with PlatformClient(api, provide) as client:
+        made = await client.call(CREATE_DEPLOYMENT, DeploymentRequest(name="bench"))
+    return token, made.id, made.secret
+
+
+def is_ready(port: int) -> bool:
+    """Whether /healthz answers 200."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1) as client:
+            client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            return b" 200 " in client.recv(64)
+    except OSError:
+        return False
