@@ -27,6 +27,7 @@ from edge_connector.platform_server.deployments import Deployments
 from edge_connector.platform_server.first_start import FirstStart
 from edge_connector.platform_server.fleet import Fleet
 from edge_connector.platform_server.http.application import HttpApplication
+from edge_connector.platform_server.http.call_protocol import call_protocol
 from edge_connector.platform_server.http.hosts import HostCheck
 from edge_connector.platform_server.identity import Identity
 from edge_connector.platform_server.listening import EmbeddedServer, bind, tls_context
@@ -145,12 +146,13 @@ class PlatformServer:
             api_url = config.public_url or _url("https" if tls else "http", config.host, api_listener.getsockname()[1])
             rpc_url = _url("wss" if tls else "ws", config.host, rpc_listener.getsockname()[1])
             self._parts = parts = await self._assemble(api_url.rstrip("/"), rpc_url, hosts)
+            application = HttpApplication(parts)
             # Slack over the protocol's own limit, so that a frame a little too large gets the protocol's close code.
             self._servers = [
                 EmbeddedServer(
                     parts.tool_rpc, rpc_listener, tls, max_frame=MAX_FRAME_BYTES + 1024 * 1024, linger_s=1.0
                 ),
-                EmbeddedServer(HttpApplication(parts), api_listener, tls, max_frame=1024),
+                EmbeddedServer(application, api_listener, tls, max_frame=1024, http=call_protocol(application.front)),
             ]
         except BaseException:
             api_listener.close()

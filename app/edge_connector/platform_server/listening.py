@@ -109,10 +109,12 @@ class EmbeddedServer:
         *,
         max_frame: int,
         linger_s: float = 0.0,
+        http: Any = "httptools",
     ) -> None:
         """Nothing is accepted yet.
 
         Args:
+            http: makes the HTTP protocol of a connection; uvicorn's own by default.
             max_frame: bytes of a WebSocket message.
             linger_s: how long `stop` waits for peers to answer close frames; a connection cut under data that is
                 still arriving would take the close frame with it.
@@ -121,7 +123,7 @@ class EmbeddedServer:
         self._listener = listener
         config = uvicorn.Config(
             application,
-            http="httptools",
+            http=http,
             ws="websockets-sansio",
             ws_max_size=max_frame,
             ws_ping_interval=None,

@@ -18,6 +18,7 @@ from edge_connector.core.errors import EdgeError
 from edge_connector.platform_api.operations import CREATE_CALL, HEALTHZ, LIVEZ, OPERATIONS, Operation, Scope
 from edge_connector.platform_server.http.bodies import read_body
 from edge_connector.platform_server.http.call_endpoint import CallEndpoint
+from edge_connector.platform_server.http.call_protocol import CallFront
 from edge_connector.platform_server.http.operations import ApiRequest, Operations
 from edge_connector.platform_server.http.pages import Pages
 from edge_connector.platform_server.identity import Principal
@@ -43,6 +44,8 @@ class HttpApplication:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._calls = CallEndpoint(parts)
+        self.front = CallFront(self._calls, parts.hosts)
+        """For the protocol under this application, which answers plain calls by itself."""
         pages = Pages(parts)
         self._router = Router(
             [

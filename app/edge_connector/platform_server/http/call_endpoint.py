@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -99,7 +100,21 @@ class CallEndpoint:
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         call = self._start(order, lambda _: None if ended.done() else ended.set_result(None))
         await ended
-        return 200, _ended_body(call)
+        return 200, ended_body(call)
+
+    def start_plain(self, authorization: bytes, body: bytes, on_end: Callable[[PendingCall], None]) -> bool:
+        """Start a call whose answer is its outcome; False, with nothing started, when there is anything else to say."""
+        principal = self._authenticate(authorization)
+        if principal is None or Scope.CALLS not in principal.scopes:
+            return False
+        try:
+            request = _decode(body)
+            if not request.wait:
+                return False
+            self._start(_order(principal, request), on_end)
+        except (Refused, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return False
+        return True
 
     def _stranger(self, scope: Any, authorization: bytes) -> Refused:
         client = scope.get("client")
@@ -184,7 +199,8 @@ def _order(principal: Principal, request: api.CallRequest) -> CallOrder:
     )
 
 
-def _ended_body(call: PendingCall) -> bytes:
+def ended_body(call: PendingCall) -> bytes:
+    """The document of a call that has its outcome."""
     row = call.row
     error = failure_of(call.error) if call.error is not None else None
     return _encode(
