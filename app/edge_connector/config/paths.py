@@ -51,6 +51,11 @@ class InstallationPaths:
         return self.directory / "logs"
 
     @property
+    def log_file(self) -> Path:
+        """The log; older parts of it have `.1`, `.2`, ... behind the name."""
+        return self.logs / "edge-connector.log"
+
+    @property
     def scratch(self) -> Path:
         """Folder in which each call gets a folder of its own while it runs."""
         return self.directory / "scratch"

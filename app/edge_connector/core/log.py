@@ -1,5 +1,9 @@
 """Logging set-up: one line an event, UTC, to standard error and to a rotating file, with secrets struck out.
 
+    2026-01-31T12:00:00.000Z INFO    runtime.board state connecting -> working (proven; link open)
+
+A line has a moment, a level, the part that speaks and words, facts as `key=value`; only tracebacks have more lines.
+
 A secret that is registered with `hide` never reaches a log, whatever code logs it.
 """
 
@@ -17,6 +21,8 @@ FILE_BYTES = 5 * 1024 * 1024
 FILE_COUNT = 5
 _MIN_SECRET_LENGTH = 8
 """Shorter strings would blacken ordinary words."""
+
+_ESCAPES = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
 
 _secrets: set[str] = set()
 
@@ -45,6 +51,35 @@ class _LineFormatter(logging.Formatter):
         record.short = record.name.removeprefix("edge_connector.")
         return redact(super().format(record))
 
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        # What peers and tools say must neither look like a line of ours nor reach a terminal as an escape sequence.
+        if not record.message.isprintable():
+            record.message = record.message.translate(_ESCAPES)
+        return super().formatMessage(record)
+
+
+class _RotatingFile(logging.handlers.RotatingFileHandler):
+    """A full disk ends no program and fills no terminal: it is said once, until a line could be written again."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(file, maxBytes=FILE_BYTES, backupCount=FILE_COUNT, encoding="utf-8")
+        self._is_failing = False
+        self._errors: list[OSError] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._errors.clear()
+        super().emit(record)
+        if self._errors and not self._is_failing:
+            sys.stderr.write(f"the log {self.baseFilename} cannot be written: {self._errors[0]}\n")
+        self._is_failing = bool(self._errors)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            self._errors.append(error)
+        else:  # a line that cannot be formatted is a bug, and shows as one
+            super().handleError(record)
+
 
 def configure(level: str, *, file: Path | None, stderr: bool = True) -> None:
     """Log at `level` (debug, info, warning, error) to standard error and, when given, to the rotating `file`.
@@ -64,9 +99,7 @@ def configure(level: str, *, file: Path | None, stderr: bool = True) -> None:
     if file is not None:
         with explain_os_error(file):
             file.parent.mkdir(parents=True, exist_ok=True)
-            rotating = logging.handlers.RotatingFileHandler(
-                file, maxBytes=FILE_BYTES, backupCount=FILE_COUNT, encoding="utf-8"
-            )
+            rotating = _RotatingFile(file)
         rotating.setFormatter(formatter)
         root.addHandler(rotating)
     root.setLevel(level.upper())

@@ -30,7 +30,6 @@ SETTING_FLAGS = (
     "health_host", "health_port", "log_level",
 )  # fmt: skip
 LOOP_VARIABLE = "EC_RUNTIME_LOOP"
-LOG_FILE = "edge-connector.log"
 PORT_TRIES = 20
 
 
@@ -207,7 +206,7 @@ class RuntimeStart:
         if self._port is not None:
             loaded = replace(loaded, settings=replace(loaded.settings, health_port=self._port))
         self._loaded = loaded
-        logs.configure(loaded.settings.log_level, file=loaded.paths.logs / LOG_FILE)
+        logs.configure(loaded.settings.log_level, file=loaded.paths.log_file)
         return ConnectorRuntime(loaded, auto_resume=self._auto_resume, stay_without_credentials=True)
 
     def recover(self, error: EdgeError) -> bool:

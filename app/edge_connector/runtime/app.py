@@ -45,7 +45,6 @@ from edge_connector.wire import messages as m
 
 log = logging.getLogger(__name__)
 
-LOG_FILE = "edge-connector.log"
 PAUSE_FILE = "paused.json"
 SERVICE_STOP_S = 5.0
 RECEIPT_WAIT_S = 5.0
@@ -372,7 +371,7 @@ class ConnectorRuntime:
             max_result_bytes=settings.tool_max_result_kb * 1024,
             max_children=settings.tool_max_children,
             environment=scrubbed_environment(os.environ, settings.tool_environment),
-            log_file=self._paths.logs / LOG_FILE,
+            log_file=self._paths.log_file,
             platform_url=settings.platform_api_url,
         )
 

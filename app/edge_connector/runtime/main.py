@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from edge_connector.config.loading import LoadedConfig
 from edge_connector.config.paths import prepare_directory
 from edge_connector.core import log as logs
-from edge_connector.runtime.app import LOG_FILE, ConnectorRuntime
+from edge_connector.runtime.app import ConnectorRuntime
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def run_headless(loaded: LoadedConfig, *, take_over: bool = False, auto_resume: 
         EdgeError: it could not start, or was refused for good.
     """
     prepare_directory(loaded.directory)
-    logs.configure(loaded.settings.log_level, file=loaded.paths.logs / LOG_FILE)
+    logs.configure(loaded.settings.log_level, file=loaded.paths.log_file)
     with asyncio.Runner(loop_factory=fastest_loop()) as runner:
         return runner.run(_host(loaded, take_over=take_over, auto_resume=auto_resume))
 

@@ -26,8 +26,6 @@ from edge_connector.desktop.source import StatusSource
 
 log = logging.getLogger(__name__)
 
-LOG_FILE = "edge-connector.log"
-
 
 @dataclass
 class Surroundings:
@@ -69,7 +67,7 @@ class Surroundings:
     @property
     def log_file(self) -> Path:
         """Where the connector writes its log."""
-        return InstallationPaths(self.directory).logs / LOG_FILE
+        return InstallationPaths(self.directory).log_file
 
     def open_logs(self) -> None:
         """Open the folder of the logs in the file manager."""
