@@ -177,7 +177,7 @@ async def test_result_finished_while_the_link_was_down_is_delivered(tmp_path: Pa
         with pytest.raises(NotConnected) as refusal:
             await pair.call("echo", {"message": 1})
         assert refusal.value.message.startswith("connector unavailable")
-        pair.runtime._link.release()
+        pair.runtime._link.release("test: the link goes away")
         assert result_of(await waiting) == 0.5
         await eventually(lambda: pair.runtime.desk.unconfirmed == 0, what="its receipt")
 

@@ -82,6 +82,10 @@ PROBLEM_WORDS: dict[str, dict[str, tuple[str, str]]] = {
             "Seit {detail} ist kein Aufruf durchgekommen.",
             "Sehen Sie mit `edge-connector status` nach; der Connector wählt von selbst wieder.",
         ),
+        "tools_not_proven": (
+            "Die Verbindung zur Plattform steht, aber seit {detail} hat kein Werkzeug eine Probe beantwortet.",
+            "Sehen Sie im Protokoll nach; beenden Sie, was die Werkzeuge aufhält, oder starten Sie den Connector neu.",
+        ),
         "local_proof_only": (
             "Die Plattform beantwortet keine Proben; bewiesen ist nur die Hälfte des Weges auf diesem Rechner.",
             "Aktualisieren Sie die Plattform.",

@@ -136,6 +136,12 @@ KINDS: dict[str, ProblemKind] = {
             "Look at `edge-connector status`; the connector dials again by itself.",
         ),
         ProblemKind(
+            "tools_not_proven",
+            Severity.ERROR,
+            "The link to the platform works, but no tool has answered a probe for {detail}.",
+            "Look at the log for the workers; stop what keeps them busy, or restart the connector.",
+        ),
+        ProblemKind(
             "local_proof_only",
             Severity.WARNING,
             "The platform answers no probes, so only this machine's half of the way is proven.",

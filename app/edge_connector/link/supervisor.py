@@ -18,7 +18,7 @@ from edge_connector.core.errors import EdgeError
 from edge_connector.core.status import LinkPhase
 from edge_connector.core.tasks import TaskOwner
 from edge_connector.link.connection import LinkConnection, LinkHandler
-from edge_connector.link.transport import DialTarget, LinkDown, WebSocketTransport, dial
+from edge_connector.link.transport import DialTarget, LinkDown, LinkPath, WebSocketTransport, dial
 from edge_connector.wire import messages as m
 from edge_connector.wire.close_codes import Retry
 
@@ -67,6 +67,8 @@ class Link:
         self._draw = draw
         self._tasks = TaskOwner("link")
         self._redial = asyncio.Event()
+        self._redial_reason = ""
+        self._holds: set[str] = set()
         self._may_dial = asyncio.Event()
         self._may_dial.set()
         self._held = False
@@ -74,6 +76,8 @@ class Link:
         self._connection: LinkConnection | None = None
         self._stopped = False
         self.facts = LinkFacts(since=clock.monotonic())
+        self.last_path: LinkPath | None = None
+        """Where the packets of the last socket went, open or not."""
 
     async def start(self) -> None:
         """Begin dialling; returns at once."""
@@ -107,10 +111,12 @@ class Link:
     def redial(self, reason: str) -> None:
         """Dial now instead of waiting, or cut a link that is no good and dial."""
         log.info("dialling again now reason=%s", reason)
+        self._redial_reason = reason
         self._redial.set()
 
     async def hold(self, reason: str) -> None:
-        """Close the socket in order and dial no more until `release`."""
+        """Close the socket in order and dial no more until `release` with the same reason; reasons add up."""
+        self._holds.add(reason)
         self._may_dial.clear()
         if self._connection is not None:
             self._held = True
@@ -121,10 +127,14 @@ class Link:
             # It waits or dials: neither has to go on.
             self._redial.set()
 
-    def release(self) -> None:
-        """Dial again, at once."""
-        self._may_dial.set()
-        self._redial.set()
+    def release(self, reason: str) -> None:
+        """Dial again, at once, unless another reason to hold is left. Nothing happens when it was not held for this."""
+        if reason not in self._holds:
+            return
+        self._holds.remove(reason)
+        if not self._holds:
+            self._may_dial.set()
+            self._redial.set()
 
     @property
     def round_trip_s(self) -> float | None:
@@ -148,6 +158,7 @@ class Link:
                 await self._may_dial.wait()
                 backoff = Backoff()
             self._redial.clear()
+            self._redial_reason = ""
             self._proved = False
             down, drain, up_s = await self._connect_once(backoff.attempt + 1)
             if self._held or not self._may_dial.is_set():
@@ -172,6 +183,7 @@ class Link:
         except Exception as error:
             log.exception("dialling failed in a way that is a bug")
             return LinkDown("internal_error", repr(error)), None, 0.0
+        self.last_path = transport.path
         self._enter(LinkPhase.HANDSHAKE)
         self._connection = connection = LinkConnection(transport, self._hello(), self._handler, self._clock)
         serving = self._tasks.spawn(connection.run(), name="serve")
@@ -194,7 +206,7 @@ class Link:
             transport.abort()
             serving.cancel()
             await asyncio.wait({serving})
-            return LinkDown("disconnected", "dialling again on request")
+            return LinkDown("disconnected", self._redial_reason or "dialling again on request")
         try:
             return serving.result()
         except Exception as error:

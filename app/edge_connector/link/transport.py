@@ -35,6 +35,15 @@ class DialTarget:
     user_agent: str
 
 
+@dataclass(frozen=True, slots=True)
+class LinkPath:
+    """The two ends of the link's socket; the far one is the proxy's where there is one."""
+
+    local: str
+    remote: str
+    port: int
+
+
 class LinkDown(Exception):
     """The link could not be made or ended.
 
@@ -84,6 +93,12 @@ class WebSocketTransport:
     async def close(self, code: int, reason: str) -> None:
         """Close in order; cut the connection when the peer does not answer within two seconds."""
         await self._connection.close(code, reason)
+
+    @property
+    def path(self) -> LinkPath | None:
+        """Where its packets go; None for a socket without addresses."""
+        local, remote = self._connection.local_address, self._connection.remote_address
+        return LinkPath(local[0], remote[0], remote[1]) if local and remote else None
 
     def abort(self) -> None:
         """Cut the connection at once: the peer is not there any more."""

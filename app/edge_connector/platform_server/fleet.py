@@ -60,7 +60,17 @@ class Link(Protocol):
 class DeploymentState:
     """One deployment: its rows, its live link if there is one, and the tools of its last registration."""
 
-    __slots__ = ("connector", "is_dirty", "leaving", "link", "open_calls", "registered", "row", "tools")
+    __slots__ = (
+        "connector",
+        "is_dirty",
+        "leaving",
+        "leaving_since",
+        "link",
+        "open_calls",
+        "registered",
+        "row",
+        "tools",
+    )
 
     def __init__(self, row: DeploymentRow, connector: ConnectorRow) -> None:
         self.row = row
@@ -70,6 +80,8 @@ class DeploymentState:
         """Whether the live link has registered its tools."""
         self.leaving = ""
         """Reason of a goodbye on the live link; no new calls then."""
+        self.leaving_since = 0.0
+        """Unix seconds of that goodbye."""
         self.open_calls = 0
         self.tools: dict[str, m.ToolSpec] = {tool.name: tool for tool in _tools_decoder.decode(connector.tools)}
         self.is_dirty = False
@@ -87,7 +99,9 @@ class DeploymentState:
         """Why no call can be sent now, as the end of a sentence."""
         name = f"deployment {self.row.name!r}"
         if self.link is not None:
-            return f"{name} is {self.leaving}" if self.leaving else f"{name} has not registered its tools yet"
+            if self.leaving:
+                return f"{name} is {self.leaving} since {to_iso(self.leaving_since)}"
+            return f"{name} has not registered its tools yet"
         seen = self.connector.last_seen_at
         if seen is None:
             return f"{name} has never connected"
@@ -189,6 +203,12 @@ class Fleet:
         state.connector.host = link.host
         state.connector.offline_reason = ""
         state.is_dirty = True
+
+    def leave(self, state: DeploymentState, link: Link, reason: str) -> None:
+        """The connector on `link` says that it takes no more calls."""
+        if state.link is link:
+            state.leaving = reason
+            state.leaving_since = self._clock.wall()
 
     def detach(self, state: DeploymentState, link: Link, reason: str) -> bool:
         """`link` ended; False when another one had already taken its place."""

@@ -34,9 +34,8 @@ from edge_connector.runtime.board import Sources, StatusBoard
 from edge_connector.runtime.calls import CallDesk
 from edge_connector.runtime.commands import Commands
 from edge_connector.runtime.facts import fill_sources
+from edge_connector.runtime.liveness import Liveness
 from edge_connector.runtime.pause import Pause
-from edge_connector.runtime.probe import Prober
-from edge_connector.runtime.state import is_ready
 from edge_connector.runtime.uplink import Uplink
 from edge_connector.tools.calls import MIB, ExecutorConfig
 from edge_connector.tools.environment import scrubbed_environment
@@ -46,10 +45,10 @@ from edge_connector.wire import messages as m
 log = logging.getLogger(__name__)
 
 PAUSE_FILE = "paused.json"
+PAUSED = "paused"
 SERVICE_STOP_S = 5.0
 RECEIPT_WAIT_S = 5.0
 """How long a stopping connector waits for the platform to confirm the last outcomes."""
-HOUSEKEEPING_S = 5.0
 
 
 class ConnectorRuntime:
@@ -190,29 +189,30 @@ class ConnectorRuntime:
         self.desk.attach(self.executor)
         self.commands = Commands(self)
         """What programs on this machine may ask; the command socket and a front end in this process use it."""
-        self._prober = Prober(
-            ask=lambda nonce: self._link.send(m.Probe(probe=nonce)),
+        self._liveness = Liveness(
+            link=self._link,
+            board=self.board,
+            lock=self._lock,
             prove_locally=self.commands.prove_locally,
-            on_proof=self._on_proof,
-            on_no_proof=self._on_no_proof,
             clock=self._clock,
         )
-        self.desk.on_probe_done = self._prober.confirmed
+        prober = self._liveness.prober
+        self.desk.on_probe_done = prober.confirmed
         self.board.on_news = self._link.send_status
-        self._uplink.attach(self.executor, self.desk, self._prober)
+        self._uplink.attach(self.executor, self.desk, prober)
         self._health = HealthServer(
             host=settings.health_host,
             port=settings.health_port,
             allowed_hosts=settings.health_allowed_hosts,
             status=self.board.snapshot,
-            is_ready=self._is_ready,
+            is_ready=lambda: not self._stop_requested.is_set() and self._liveness.is_ready(),
             next_free=self._next_free_health_port,
         )
         fill_sources(
             sources,
             settings=settings,
             uplink=self._uplink,
-            prober=self._prober,
+            prober=prober,
             executor=self.executor,
             desk=self.desk,
             health=self._health,
@@ -246,9 +246,8 @@ class ConnectorRuntime:
         await self._stack.start(self.executor)
         self._on_tools_changed()
         self._tasks.spawn(self._follow_tools(), name="tools")
-        await self._stack.start(self._prober)
+        await self._stack.start(self._liveness)
         await self._stack.start(self._link)
-        self._tasks.spawn(self._keep_house(), name="housekeeping")
         log.info(
             "started version=%s pid=%d directory=%s tools=%d",
             __version__, os.getpid(), self._paths.directory, len(self.executor.tools),
@@ -286,25 +285,11 @@ class ConnectorRuntime:
             log.warning("outcomes without receipt count=%d", self.desk.unconfirmed)
             settled.cancel()
 
-    async def _keep_house(self) -> None:
-        """What has to be looked at now and then: the lock file, and the age of the proof."""
-        asleep_s = self._clock.asleep()
-        while True:
-            await asyncio.sleep(HOUSEKEEPING_S)
-            slept_s, asleep_s = self._clock.asleep() - asleep_s, self._clock.asleep()
-            if slept_s > 1.0:
-                self._link.redial(f"the machine slept for {slept_s:.0f} s")
-            if self._lock.restore():
-                self.board.raise_problem("lock_file_deleted")
-            else:
-                self.board.clear_problems("lock_file_deleted")
-            self.board.changed("time")
-
     # ---- what changes
 
     def _on_pause(self) -> None:
         self.board.set_flags(paused=True)
-        self._link.send(m.Goodbye(reason="paused"))
+        self._link.send(m.Goodbye(reason=PAUSED))
         self._pausing = self._tasks.spawn(self._step_back(), name="pause")
 
     async def _step_back(self) -> None:
@@ -314,13 +299,13 @@ class ConnectorRuntime:
                 await self.desk.settled()
         except TimeoutError:
             log.info("paused with running calls, their outcomes follow after resuming count=%d", self.desk.open)
-        await self._link.hold("paused")
+        await self._link.hold(PAUSED)
 
     def _on_resume(self) -> None:
         if self._pausing is not None:
             self._pausing.cancel()
         self.board.set_flags(paused=False)
-        self._link.release()
+        self._link.release(PAUSED)
 
     def _on_refused(self, refusal: Fatal) -> None:
         if self._exit_when_refused:
@@ -337,24 +322,8 @@ class ConnectorRuntime:
             code = "workers_unavailable" if problem.code == "workers_unavailable" else "tool_problem"
             self.board.raise_problem(code, key=f"tool:{problem.code}:{problem.name}", detail=problem.message)
         self._link.register_again()
-        self._prober.tools_changed()
+        self._liveness.prober.tools_changed()
         self.board.changed("tools")
-
-    def _on_proof(self) -> None:
-        self._link.proved()
-        self.board.clear_problems("not_proven")
-        self.board.changed("proven")
-
-    def _on_no_proof(self) -> None:
-        self.board.raise_problem("not_proven", detail="two probe periods")
-        self._link.redial("no proof for two probe periods")
-
-    def _is_ready(self) -> bool:
-        now, proof_at, facts = self._clock.monotonic(), self._prober.proven_at, self._link.facts
-        age = None if proof_at is None else now - proof_at
-        return not self._stop_requested.is_set() and is_ready(
-            facts.phase, proof_age_s=age, open_for_s=now - facts.since
-        )
 
     # ---- parts
 
@@ -398,5 +367,5 @@ class ConnectorRuntime:
 
     async def watch_status(self) -> AsyncIterator[dict[str, Any]]:
         """The status document now and after each change."""
-        async for status in self.board.feed().watch():
+        async for status in self.board.watch():
             yield msgspec.to_builtins(status)

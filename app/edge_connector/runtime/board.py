@@ -11,7 +11,7 @@ import os
 import platform
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,7 +68,7 @@ class ProofView:
     """What the board needs to know of the last proof."""
 
     supported: bool = True
-    at: float | None = None
+    age_s: float | None = None
     wall: float | None = None
     round_trip_s: float | None = None
 
@@ -113,7 +113,12 @@ class StatusBoard:
     # ---- facts in
 
     def set_flags(
-        self, *, stopping: bool | None = None, needs_person: bool | None = None, paused: bool | None = None
+        self,
+        *,
+        stopping: bool | None = None,
+        needs_person: bool | None = None,
+        paused: bool | None = None,
+        asleep: bool | None = None,
     ) -> None:
         """Change what the state depends on besides link and proof."""
         old = self._flags
@@ -122,6 +127,7 @@ class StatusBoard:
             stopping=old.stopping if stopping is None else stopping,
             needs_person=old.needs_person if needs_person is None else needs_person,
             paused=old.paused if paused is None else paused,
+            asleep=old.asleep if asleep is None else asleep,
         )
         self.changed("flags")
 
@@ -151,9 +157,14 @@ class StatusBoard:
         self._decide(why)
         self.publish_soon()
 
+    def look_again(self) -> None:
+        """Time passed: decide again, publish when that made a difference. Who shows ages counts them."""
+        if self._decide("time"):
+            self.publish_soon()
+
     def publish_soon(self) -> None:
         """Something changed that the state does not depend on, such as the number of calls."""
-        if self._feed is not None and not self._publish_scheduled:
+        if self._feed is not None and self._feed.is_watched and not self._publish_scheduled:
             self._publish_scheduled = True
             asyncio.get_running_loop().call_later(PUBLISH_INTERVAL_S, self._publish)
 
@@ -175,11 +186,13 @@ class StatusBoard:
         """Wall-clock moment of the last transition."""
         return self._state_since
 
-    def feed(self) -> Feed[RuntimeStatus]:
-        """The feed of statuses; publishing starts with the first call."""
+    def watch(self) -> AsyncIterator[RuntimeStatus]:
+        """The status now and after each change; while nobody watches, none is put together."""
         if self._feed is None:
             self._feed = Feed(self.snapshot())
-        return self._feed
+        else:
+            self._feed.refresh(self.snapshot())
+        return self._feed.watch()
 
     def snapshot(self) -> RuntimeStatus:
         """The whole status now."""
@@ -188,7 +201,7 @@ class StatusBoard:
         link, proof = sources.link(), sources.proof()
         memory = psutil.virtual_memory()
         next_in = None if link.next_attempt_at is None else round(max(link.next_attempt_at - now, 0.0), 1)
-        age = None if proof.at is None else round(now - proof.at, 1)
+        age = None if proof.age_s is None else round(proof.age_s, 1)
         return RuntimeStatus(
             state=self._state,
             since=to_iso(self._state_since),
@@ -245,25 +258,27 @@ class StatusBoard:
 
     def _facts(self) -> Facts:
         proof = self._sources.proof()
-        age = None if proof.at is None else self._clock.monotonic() - proof.at
         harmless = sum(1 for problem in self._problems.values() if problem.severity == Severity.WARNING)
         return replace(
             self._flags,
             link=self._sources.link().phase,
-            proof_age_s=age,
+            proof_age_s=proof.age_s,
             problems=harmless,
         )
 
-    def _decide(self, why: str) -> None:
+    def _decide(self, why: str) -> bool:
+        """Whether the state or the set of problems is another one now."""
         facts = self._facts()
         state = next_state(facts)
         if state is not self._state:
             log.info("state %s -> %s (%s; link %s)", self._state, state, why, facts.link)
             self._state, self._state_since = state, self._clock.wall()
         news = (state, frozenset(self._problems))
-        if news != self._reported:
-            self._reported = news
-            self.on_news()
+        if news == self._reported:
+            return False
+        self._reported = news
+        self.on_news()
+        return True
 
     def _publish(self) -> None:
         self._publish_scheduled = False

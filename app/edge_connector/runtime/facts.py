@@ -33,7 +33,7 @@ def fill_sources(
     sources.paused = lambda: pause.view
     sources.activity = activity.summary
     sources.proof = lambda: ProofView(
-        supported=prober.supported, at=prober.proven_at, wall=prober.proven_wall, round_trip_s=prober.round_trip_s
+        supported=prober.supported, age_s=prober.age_s, wall=prober.proven_wall, round_trip_s=prober.round_trip_s
     )
     sources.calls = lambda: _calls(executor, desk)
     sources.bundle = lambda: _bundle(executor, str(settings.implementations_path))

@@ -139,7 +139,7 @@ class Uplink:
 
     def status(self) -> m.Status:
         """The status as the platform sees it."""
-        proof_at = self._prober.proven_at
+        proof_age_s = self._prober.age_s
         running, queued, slots = self._executor.load()
         return m.Status(
             state=self._board.state.value,
@@ -152,7 +152,7 @@ class Uplink:
                 )
                 for problem in self._board.problems
             ],
-            proof_age_ms=-1 if proof_at is None else int((self._clock.monotonic() - proof_at) * 1000),
+            proof_age_ms=-1 if proof_age_s is None else int(proof_age_s * 1000),
             load=m.Load(running=running, queued=queued, slots=slots),
         )
 

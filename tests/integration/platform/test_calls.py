@@ -195,12 +195,21 @@ async def test_calls_for_an_absent_connector_fail_at_once_and_say_why(tmp_path: 
         await until_offline(platform, edge.id)
         with pytest.raises(NotConnected, match=r"^connector unavailable: deployment 'edge' is offline since "):
             await platform.call("echo")
-        async with connector(platform.rpc_url, pair(edge.id, edge.secret)) as peer:
-            await peer.send(m.Goodbye(reason="asleep"))
-            await eventually(lambda: refusal(platform, "is asleep"), what="no calls after a goodbye")
-        await until_offline(platform, edge.id)
-        with pytest.raises(NotConnected, match=r"^connector unavailable: deployment 'edge' is asleep since "):
-            await platform.call("echo")
+        for reason, later in (
+            ("paused", "paused"),
+            ("stopping", "stopped"),
+            ("restarting", "restarting"),
+            ("asleep", "asleep"),
+        ):
+            async with connector(platform.rpc_url, pair(edge.id, edge.secret)) as peer:
+                await peer.send(m.Goodbye(reason=reason))
+                await eventually(
+                    lambda: refusal(platform, f"'edge' is {reason} since 2"),  # noqa: B023
+                    what=f"no calls after the goodbye of one that is {reason}",
+                )
+            await until_offline(platform, edge.id)
+            with pytest.raises(NotConnected, match=rf"^connector unavailable: deployment 'edge' is {later} since 2"):
+                await platform.call("echo")
         await platform.restart()
         with pytest.raises(NotConnected, match=r"^connector unavailable: deployment 'edge' is asleep since "):
             await platform.call("echo")

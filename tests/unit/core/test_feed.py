@@ -62,3 +62,28 @@ async def test_a_watcher_that_leaves_disturbs_nobody() -> None:
     await asyncio.wait([gone])
     feed.publish(1)
     assert await next_of(staying) == 1
+
+
+async def test_it_knows_whether_anybody_watches() -> None:
+    feed = Feed(0)
+    watch = feed.watch()
+    seen = [feed.is_watched]
+    await next_of(watch)
+    seen.append(feed.is_watched)
+    gone = asyncio.create_task(next_of(watch))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.wait([gone])
+    assert [*seen, feed.is_watched] == [False, True, False]
+
+
+async def test_a_refreshed_value_wakes_nobody_and_is_what_the_next_one_gets() -> None:
+    feed = Feed(0)
+    first = feed.watch()
+    await next_of(first)
+    waiting = asyncio.create_task(next_of(first))
+    feed.refresh(1)
+    assert await next_of(feed.watch()) == 1
+    assert not waiting.done()
+    feed.publish(2)
+    assert await waiting == 2

@@ -335,7 +335,7 @@ async def test_held_link_is_closed_in_order_and_dials_no_more_until_released(cap
         await eventually(lambda: handler.link.facts.phase is LinkPhase.IDLE, what="idle")
         assert handler.link.facts.reconnects == 0
         assert "Disconnected" not in caplog.text
-        handler.link.release()
+        handler.link.release("paused")
         await platform.open_session(2)
 
 
@@ -347,7 +347,7 @@ async def test_held_while_it_waits_for_the_next_attempt() -> None:
             await handler.link.hold("paused")
             await eventually(lambda: handler.link.facts.phase is LinkPhase.IDLE, what="idle")
             platform.refuse_upgrade = None
-            handler.link.release()
+            handler.link.release("paused")
             await platform.open_session()
 
 
@@ -361,3 +361,41 @@ async def test_statuses_of_one_turn_are_one_message() -> None:
         handler.link.send(m.Accepted(id="after"))
         await eventually(lambda: session.of(m.Accepted), what="what was sent after")
         assert len(session.of(m.Status)) == before + 1
+
+
+async def test_two_reasons_to_hold_need_two_releases() -> None:
+    async with ScriptedPlatform() as platform, linked(platform.url) as handler:
+        await platform.open_session()
+        await eventually(lambda: handler.link.is_open, what="open")
+        await handler.link.hold("paused")
+        await handler.link.hold("asleep")
+        await eventually(lambda: handler.link.facts.phase is LinkPhase.IDLE, what="idle")
+        handler.link.release("asleep")
+        handler.link.release("never held")
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert (handler.link.facts.phase, len(platform.dials)) == (LinkPhase.IDLE, 1)
+        handler.link.release("paused")
+        await platform.open_session(2)
+
+
+async def test_a_release_of_what_was_not_held_leaves_an_open_link_alone() -> None:
+    async with ScriptedPlatform() as platform, linked(platform.url) as handler:
+        session = await platform.open_session()
+        await eventually(lambda: handler.link.is_open, what="open")
+        handler.link.release("asleep")
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert handler.link.is_open and session.closed_at is None
+
+
+async def test_the_path_of_the_link_is_known_and_a_redial_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    async with ScriptedPlatform() as platform, linked(platform.url) as handler:
+        await platform.open_session()
+        await eventually(lambda: handler.link.is_open, what="open")
+        path = handler.link.last_path
+        assert path is not None
+        assert (path.local, f"ws://{path.remote}:{path.port}") == ("127.0.0.1", platform.url)
+        handler.link.redial("the network changed: a test")
+        await platform.open_session(2)
+        assert "cause=disconnected detail=the network changed: a test" in caplog.text

@@ -116,8 +116,7 @@ class ConnectorLink:
             self._router.probe(self, message.probe)
         elif isinstance(message, m.Goodbye):
             log.info("connector says goodbye deployment=%s reason=%s", self.state.row.id, message.reason)
-            if self.state.link is self:
-                self.state.leaving = message.reason[:100] or "stopping"
+            self._fleet.leave(self.state, self, message.reason[:100] or "stopping")
         elif isinstance(message, m.Webhook):
             self.send(m.WebhookReceipt(id=message.id, accepted=False, reason="no such webhook source"))
 
