@@ -5,7 +5,7 @@ BENCH_VENV := .venv-bench
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-packages lint format docs bench dist deb clean
+.PHONY: help demo test test-packages lint format docs bench fuzz dist deb clean
 
 help:
 	@echo "make demo    start a platform and a connector here and call real tools"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint    the checks without the tests"
 	@echo "make docs    write the generated tables of docs/ again"
 	@echo "make bench   measure the call path beside its peers; figures in bench.json"
+	@echo "make fuzz    feed parsers and endpoints by coverage, SECONDS=60 for each target"
 	@echo "make dist    build the frozen program in dist/, make deb a Debian package of it"
 	@echo "make test-packages   build, install and run frozen program, .deb and container; takes minutes"
 
@@ -55,6 +56,10 @@ $(BENCH_VENV)/.ready: benchmarks/requirements.txt
 	$(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/requirements.txt
 	@touch $@
+
+fuzz: $(VENV)/.dev-ready
+	$(PIP) -e '.[fuzz]'
+	$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),60) $(TARGETS)
 
 clean:
 	rm -rf $(VENV) $(BENCH_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache demo-home

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import os
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from hypothesis import settings
 
+from tests.support.secrets import WATCH, ProcessStarts, observe
 from tests.support.waiting import eventually_sync
 
 GONE_WITHIN_S = 5.0
@@ -43,6 +45,56 @@ def _runtime_folder() -> Iterator[Path]:
     os.environ["XDG_RUNTIME_DIR"] = str(folder)
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _secrets_are_watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Learns every secret of the run; at its end looks for all of them in the logs of processes that tests shared."""
+    logging.getLogger("edge_connector").setLevel(logging.DEBUG)  # so that the captured logs hold all there is
+    starts = ProcessStarts(WATCH)
+    with pytest.MonkeyPatch.context() as patch:
+        observe(WATCH, patch)
+        yield
+    starts.is_on = False
+    for path in {path.resolve() for path in tmp_path_factory.getbasetemp().glob("*/*.log")}:  # some are links
+        WATCH.search_file(path, ever=True)
+    if found := WATCH.take_found():
+        pytest.fail("\n".join(found))
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_told(request: pytest.FixtureRequest, _secrets_are_watched: None) -> Iterator[None]:
+    """Looks into every file of the test's own folder when all else has ended."""
+    yield
+    if (folder := request.node.funcargs.get("tmp_path")) is not None:
+        WATCH.learn_folder(folder)
+        WATCH.search_folder(folder)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fails a test whose output, or anything else it left, holds a secret. It names the place, not the secret."""
+    report = yield
+    if report.when == "teardown":
+        for name, text in report.sections:
+            WATCH.search(text, name)
+        found = WATCH.take_found()
+        WATCH.forget()
+        if found and report.passed:
+            report.outcome = "failed"
+            report.longrepr = "\n".join(found)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the search covered and took."""
+    if WATCH.made:
+        size = WATCH.bytes_searched / 1e6
+        terminalreporter.write_line(
+            f"secrets: {WATCH.made} made, {size:.0f} MB of output searched in {WATCH.seconds:.1f} s"
+        )
 
 
 @pytest.fixture(autouse=True)

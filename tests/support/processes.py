@@ -30,6 +30,7 @@ import psutil
 from edge_connector.control.address import control_address
 from edge_connector.control.client import ControlClient
 from edge_connector.core.errors import NotConnected
+from tests.support.secrets import WATCH
 from tests.support.waiting import eventually
 
 COMMAND = [sys.executable, "-m", "edge_connector.cli.main"]
@@ -85,6 +86,7 @@ async def run_command(
         directory: the installation directory, as `EC_HOME`; the process itself runs in `/`.
     """
     variables = dict(clean_environment() if environment is None else environment)
+    WATCH.learn_variables(variables)
     if directory is not None:
         variables["EC_HOME"] = str(directory)
     process = await asyncio.create_subprocess_exec(
@@ -109,6 +111,9 @@ async def run_command(
     assert process.returncode is not None
     finished = Finished(process.returncode, out.decode(), err.decode())
     assert TRACEBACK not in finished.out + finished.err, f"{words}:\n{finished.err}"
+    command = tuple(map(str, words))
+    for name, text in (("standard output", finished.out), ("standard error", finished.err)):
+        WATCH.search(text, f"{name} of {' '.join(command[:2])}", words=command)
     return finished
 
 
@@ -121,6 +126,8 @@ class ProgramProcess:
         """`network`: the network namespace it runs in; empty for the test's own."""
         self.log_file = log_file
         self.environment = dict(environment)
+        WATCH.learn_variables(self.environment)
+        WATCH.expect_log(log_file, words)
         self.expects_traceback = False
         """Set it where a traceback in the log is part of the case, e.g. of a tool that raises."""
         with log_file.open("ab") as log:
@@ -148,6 +155,8 @@ class ProgramProcess:
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
+        if self.code is None:
+            WATCH.search_processes(self.pid)
         self._process.send_signal(number)
 
     async def until_log(self, text: str, *, times: int = 1) -> None:
@@ -186,6 +195,7 @@ class ProgramProcess:
                 await self.stop()
         finally:
             self.destroy()
+        WATCH.search_file(self.log_file)
         if not self.expects_traceback:
             assert TRACEBACK not in self.log, f"a traceback in the log:\n{self.log}"
         for words in ("ResourceWarning", "never awaited", "never retrieved", "Task was destroyed"):
@@ -249,7 +259,9 @@ class ConnectorProcess(ProgramProcess):
     async def health(self, path: str, *, host: str = "127.0.0.1", header: str = "") -> tuple[int, Any]:
         """Status and document of one health endpoint; the Host header may be another name."""
         port = await self.until_listening()
-        return await asyncio.to_thread(_get, f"http://{host}:{port}{path}", header)
+        answer = await asyncio.to_thread(_get, f"http://{host}:{port}{path}", header)
+        WATCH.search(json.dumps(answer), f"the answer to {path}")
+        return answer
 
     # ---- command socket
 
@@ -357,6 +369,7 @@ class PlatformProcess(ProgramProcess):
             self.api_url = _last(r"^Platform API\s+(\S+)$", text)
             self.rpc_url = _last(r"^Tool RPC\s+(\S+)$", text)
             self.setup_code = _last(r"/setup\?code=(\S+)", text)
+            WATCH.learn(self.setup_code, "set-up code")
             return bool(self.rpc_url) and _answers(f"{self.api_url}/healthz")
 
         await eventually(probe, what="the platform to serve")

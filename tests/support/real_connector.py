@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
+
 from edge_connector.config.loading import load
 from edge_connector.core.status import State
 from edge_connector.runtime.app import ConnectorRuntime
+from tests.support.secrets import WATCH
 from tests.support.waiting import eventually
 
 WORKING = (State.WORKING, State.WORKING_WITH_PROBLEMS)
@@ -30,6 +34,7 @@ async def running_connector(
     folder.mkdir(parents=True, exist_ok=True)
     if tools:
         (folder / "given.py").write_text(tools)
+    WATCH.learn_variables(variables)
     runtime = ConnectorRuntime(load(home, variables))
     running = asyncio.create_task(runtime.run(), name="connector under test")
     try:
@@ -40,5 +45,7 @@ async def running_connector(
             await eventually(lambda: runtime.board.state in WORKING, what="the connector to work")
         yield runtime
     finally:
+        WATCH.search_processes(os.getpid())
+        WATCH.search(msgspec.json.encode(runtime.board.snapshot()), "the status document")
         runtime.stop(hard=True)
         await running

@@ -15,6 +15,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
+
 from edge_connector.control.address import prepare_folder
 from edge_connector.control.patch import merge_patch
 from edge_connector.control.peer import peer_of
@@ -134,6 +136,11 @@ class ControlServer:
             await _write(writer, {"id": number, **error.to_document()})
         except ConnectionError:
             pass
+        except Exception:
+            # A bug; whoever asked hears of it instead of waiting.
+            log.exception("request failed method=%s", str(method)[:80])
+            bug = EdgeError("internal_error", "The connector failed on this request.", hint="Look at its log.")
+            await _write(writer, {"id": number, **bug.to_document()})
 
     async def _stream_status(self, number: Any, writer: asyncio.StreamWriter) -> None:
         previous: dict[str, Any] | None = None
@@ -147,7 +154,8 @@ class ControlServer:
 
 def _parse(line: bytes) -> dict[str, Any] | None:
     try:
-        request = json.loads(line)
+        # Stricter than `json`, which lets NaN and half surrogate pairs through to where they cannot be written again.
+        request = msgspec.json.decode(line)
     except (ValueError, RecursionError):
         return None
     return request if isinstance(request, dict) and "method" in request else None
