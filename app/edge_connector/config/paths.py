@@ -62,7 +62,7 @@ class InstallationPaths:
 
     @property
     def ledger_file(self) -> Path:
-        """Outcomes of calls that the platform has not confirmed yet."""
+        """The calls of this connector and what came of them (docs/ledger.md)."""
         return self.directory / "calls.sqlite3"
 
     @property

@@ -126,6 +126,8 @@ class Settings:
     tool_max_result_kb: int
     tool_environment: tuple[str, ...]
     shutdown_grace_s: float
+    ledger_days: int
+    ledger_max_mb: int
     health_port: int
     health_host: str
     health_allowed_hosts: tuple[str, ...]
@@ -319,6 +321,28 @@ SETTINGS: tuple[Setting, ...] = (
         maximum=3600,
         unit="seconds",
         help="Time that running calls get to finish when the connector stops.",
+    ),
+    Setting(
+        name="ledger_days",
+        key="ledgerDays",
+        kind=Kind.INT,
+        variables=("EC_LEDGER_DAYS",),
+        default=30,
+        minimum=1,
+        maximum=3650,
+        unit="days",
+        help="How long the record of a call is kept.",
+    ),
+    Setting(
+        name="ledger_max_mb",
+        key="ledgerMaxMb",
+        kind=Kind.INT,
+        variables=("EC_LEDGER_MAX_MB",),
+        default=100,
+        minimum=1,
+        maximum=1_048_576,
+        unit="MiB",
+        help="Size that the record of calls may have; the oldest are cut off beyond it.",
     ),
     Setting(
         name="health_port",

@@ -107,6 +107,14 @@ PROBLEM_WORDS: dict[str, dict[str, tuple[str, str]]] = {
             "Setzen Sie DEPLOYMENT_ID und DEPLOYMENT_SECRET, oder legen Sie ein Token unter dem genannten Pfad ab.",
         ),
         "configuration": ("{detail}", "Führen Sie `edge-connector config validate` aus."),
+        "ledger_unavailable": (
+            "Das Aufrufbuch ist nicht schreibbar: {detail}. Was nicht zweimal laufen darf, wird so lange abgelehnt.",
+            "Schaffen Sie Platz oder Schreibrecht für calls.sqlite3; der Connector versucht es weiter.",
+        ),
+        "ledger_put_aside": (
+            "Das Aufrufbuch war beschädigt. Es liegt jetzt unter {detail}, und ein neues wurde begonnen.",
+            "Prüfen Sie den Datenträger; löschen Sie die Datei, wenn Sie ihre Geschichte nicht brauchen.",
+        ),
         "lock_file_deleted": (
             "edge-runtime.lock wurde gelöscht, während dieser Connector läuft.",
             "Nichts zu tun: die Sperre gilt weiter, und die Datei wurde neu geschrieben.",

@@ -178,6 +178,18 @@ KINDS: dict[str, ProblemKind] = {
             "Run `edge-connector config validate`.",
         ),
         ProblemKind(
+            "ledger_unavailable",
+            Severity.WARNING,
+            "The call ledger cannot be written: {detail}. Tools that must not run twice are refused meanwhile.",
+            "Free space on the disk, or give this user the right to write calls.sqlite3; the connector keeps trying.",
+        ),
+        ProblemKind(
+            "ledger_put_aside",
+            Severity.WARNING,
+            "The call ledger was damaged. It was put aside as {detail} and a new one was begun.",
+            "Check the disk; delete that file if you do not need its history.",
+        ),
+        ProblemKind(
             "lock_file_deleted",
             Severity.WARNING,
             "edge-runtime.lock was deleted while this connector runs.",

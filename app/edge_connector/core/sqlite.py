@@ -41,10 +41,11 @@ BATCH = 5_000
 
 
 class _Task:
-    __slots__ = ("function", "future")
+    __slots__ = ("durable", "function", "future")
 
-    def __init__(self, function: Callable[[sqlite3.Connection], Any]) -> None:
+    def __init__(self, function: Callable[[sqlite3.Connection], Any], durable: bool) -> None:
         self.function = function
+        self.durable = durable
         self.future: Future[Any] = Future()
 
 
@@ -142,13 +143,16 @@ class SqliteDatabase:
 
     # ---- writing
 
-    def execute(self, function: Callable[[sqlite3.Connection], T]) -> Future[T]:
+    def execute(self, function: Callable[[sqlite3.Connection], T], *, durable: bool = False) -> Future[T]:
         """Run `function` in the writer thread, in a transaction shared with others; the future ends after the commit.
+
+        With `durable` the commit also survives a power cut, whatever the database's own `synchronous` is: the
+        write-ahead log is synced to the disk before the future ends.
 
         The future fails with what `function` raised (its changes are undone), with `UserError` `disk_full` or
         `database_error`, or with `Fatal` `database_closed`.
         """
-        task = _Task(function)
+        task = _Task(function, durable)
         if self._closing or self._thread is None:
             task.future.set_exception(Fatal("database_closed", f"The database {self.path} is closed."))
         elif self._tasks_given - self._tasks_taken >= self._max_waiting:
@@ -244,7 +248,10 @@ class SqliteDatabase:
     def _write_batch(self, connection: sqlite3.Connection, items: list[_Task | _Rows]) -> None:
         done: list[tuple[Future[Any], Any]] = []
         failed: list[tuple[Future[Any], BaseException]] = []
+        synced = self._synchronous != "FULL" and any(isinstance(item, _Task) and item.durable for item in items)
         try:
+            if synced:
+                connection.execute("PRAGMA synchronous=FULL")
             connection.execute("BEGIN IMMEDIATE")
             for group in _grouped(items):
                 if isinstance(group, _Task):
@@ -266,6 +273,10 @@ class SqliteDatabase:
             failed += [(i.future, reason) for i in items if isinstance(i, _Task) and id(i.future) not in known]
             self._drop(sum(i.weight for i in items if isinstance(i, _Rows)), str(error))
             done = []
+        finally:
+            if synced:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute(f"PRAGMA synchronous={self._synchronous}")
         for future, value in done:
             future.set_result(value)
         for future, problem in failed:
@@ -356,6 +367,10 @@ def database_error(error: BaseException, path: Path) -> EdgeError:
         )
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
         return UserError("not_a_database", f"{path} is no SQLite database.", hint="Move it away, or restore a backup.")
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT:
+        return UserError(
+            "database_damaged", f"The database {path} is damaged: {error}.", hint="Move it away, or restore a backup."
+        )
     return UserError("database_error", f"The database {path} failed: {error}.", hint="Check the disk and its rights.")
 
 

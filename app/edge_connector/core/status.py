@@ -143,6 +143,25 @@ class Calls(Document, frozen=True, kw_only=True):
     """Finished while the link was down; sent after reconnect."""
 
 
+class LedgerStatus(Document, frozen=True, kw_only=True):
+    """The record of calls on the disk (docs/ledger.md)."""
+
+    calls: int = 0
+    events: int = 0
+    size_bytes: int = 0
+    """Measured when retention last looked."""
+    last_write_at: str = ""
+    """RFC 3339, UTC; empty: not yet."""
+    head: str = ""
+    """Hash of the newest event; noted elsewhere it proves what was written until then."""
+    waiting: int = 0
+    """Entries that are not written yet."""
+    lost: int = 0
+    """Entries that could not be written and were given up."""
+    problem: str = ""
+    """Code of what keeps it from writing; empty while it works."""
+
+
 class Activity(Document, frozen=True, kw_only=True):
     """Calls of the last hour by the minute, oldest first; the last entry is the minute that runs."""
 
@@ -209,6 +228,7 @@ class RuntimeStatus(Document, frozen=True, kw_only=True):
     draining: bool = False
     paused: Paused | None = None
     activity: Activity = Activity()
+    ledger: LedgerStatus = LedgerStatus()
 
 
 def status_schema() -> dict[str, object]:

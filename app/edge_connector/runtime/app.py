@@ -40,6 +40,8 @@ from edge_connector.runtime.uplink import Uplink
 from edge_connector.tools.calls import MIB, ExecutorConfig
 from edge_connector.tools.environment import scrubbed_environment
 from edge_connector.tools.executor import ToolExecutor
+from edge_connector.tools.ledger.ledger import CallLedger
+from edge_connector.tools.ledger.retention import Limits
 from edge_connector.wire import messages as m
 
 log = logging.getLogger(__name__)
@@ -176,8 +178,15 @@ class ConnectorRuntime:
         )
         self._link = self._uplink.link
         self.activity = ActivityLog(self._clock)
+        self.ledger = CallLedger(
+            self._paths.ledger_file,
+            limits=Limits(max_age_s=settings.ledger_days * 86_400, max_bytes=settings.ledger_max_mb * MIB),
+            clock=self._clock,
+            on_problem=self._on_ledger_problem,
+        )
         self.desk = CallDesk(
             self._link.send,
+            ledger=self.ledger,
             on_change=self.board.publish_soon,
             on_finished=self.activity.finished,
             clock=self._clock,
@@ -215,6 +224,7 @@ class ConnectorRuntime:
             prober=prober,
             executor=self.executor,
             desk=self.desk,
+            ledger=self.ledger,
             health=self._health,
             pause=self.pause,
             activity=self.activity,
@@ -243,6 +253,7 @@ class ConnectorRuntime:
         await self._stack.start(
             ControlServer(address, self.commands, hello={**hello, "directory": str(self._paths.directory)})
         )
+        await self._stack.start(self.ledger)
         await self._stack.start(self.executor)
         self._on_tools_changed()
         self._tasks.spawn(self._follow_tools(), name="tools")
@@ -324,6 +335,12 @@ class ConnectorRuntime:
         self._link.register_again()
         self._liveness.prober.tools_changed()
         self.board.changed("tools")
+
+    def _on_ledger_problem(self, code: str, detail: str) -> None:
+        if code:
+            self.board.raise_problem(code, detail=detail)
+        else:
+            self.board.clear_problems("ledger_unavailable")
 
     # ---- parts
 

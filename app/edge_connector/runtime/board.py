@@ -28,6 +28,7 @@ from edge_connector.core.status import (
     Calls,
     Health,
     Host,
+    LedgerStatus,
     Link,
     LinkPhase,
     Paused,
@@ -86,6 +87,7 @@ class Sources:
     authorised: Callable[[], Authorised]
     paused: Callable[[], Paused | None]
     activity: Callable[[], Activity]
+    ledger: Callable[[], LedgerStatus]
 
 
 class StatusBoard:
@@ -254,6 +256,7 @@ class StatusBoard:
             health=sources.health(),
             paused=sources.paused(),
             activity=sources.activity(),
+            ledger=sources.ledger(),
         )
 
     def _facts(self) -> Facts:

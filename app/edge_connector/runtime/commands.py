@@ -56,6 +56,10 @@ class Commands:
                 return {"paused": False}
             case "calls.recent":
                 return self._recent(params)
+            case "calls.list" | "calls.show" | "calls.export":
+                return await self._runtime.ledger.answer(method, params)
+            case "calls.verify":
+                return msgspec.to_builtins(await self._runtime.ledger.verify(_text(params, "head")))
             case "activity":
                 return msgspec.to_builtins(self._runtime.activity.summary())
             case "config.show":
@@ -158,3 +162,10 @@ class Commands:
                 id=f"local-{secrets.token_hex(8)}", tool=tool, arguments=arguments, remaining_s=timeout_s, probe=probe
             )
         )
+
+
+def _text(params: dict[str, Any], name: str) -> str:
+    value = params.get(name, "")
+    if not isinstance(value, str):
+        raise UserError("bad_request", f"`{name}` must be a string.")
+    return value

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from edge_connector.config.settings import Settings
-from edge_connector.core.status import BundleStatus, Calls, Health, ToolStatus, WorkerStatus
+from edge_connector.core.clock import to_iso
+from edge_connector.core.status import BundleStatus, Calls, Health, LedgerStatus, ToolStatus, WorkerStatus
 from edge_connector.health.server import HealthServer
 from edge_connector.runtime.activity import ActivityLog
 from edge_connector.runtime.board import ProofView, Sources
@@ -12,6 +13,7 @@ from edge_connector.runtime.pause import Pause
 from edge_connector.runtime.probe import Prober
 from edge_connector.runtime.uplink import Uplink
 from edge_connector.tools.executor import ToolExecutor
+from edge_connector.tools.ledger.ledger import CallLedger
 
 
 def fill_sources(
@@ -22,6 +24,7 @@ def fill_sources(
     prober: Prober,
     executor: ToolExecutor,
     desk: CallDesk,
+    ledger: CallLedger,
     health: HealthServer,
     pause: Pause,
     activity: ActivityLog,
@@ -36,6 +39,7 @@ def fill_sources(
         supported=prober.supported, age_s=prober.age_s, wall=prober.proven_wall, round_trip_s=prober.round_trip_s
     )
     sources.calls = lambda: _calls(executor, desk)
+    sources.ledger = lambda: _ledger(ledger)
     sources.bundle = lambda: _bundle(executor, str(settings.implementations_path))
     sources.tools = lambda: [
         ToolStatus(name=tool.name, title=tool.title, source=tool.source, risk=tool.risk, repeat=tool.repeat)
@@ -63,6 +67,20 @@ def _calls(executor: ToolExecutor, desk: CallDesk) -> Calls:
         received=desk.received,
         outcomes={str(kind): count for kind, count in desk.outcomes.items()},
         unsent_outcomes=desk.unconfirmed,
+    )
+
+
+def _ledger(ledger: CallLedger) -> LedgerStatus:
+    facts = ledger.facts
+    return LedgerStatus(
+        calls=facts.calls,
+        events=facts.events,
+        size_bytes=facts.size_bytes,
+        last_write_at="" if facts.last_write_at is None else to_iso(facts.last_write_at),
+        head=facts.head,
+        waiting=ledger.waiting,
+        lost=facts.lost,
+        problem=facts.problem,
     )
 
 

@@ -182,6 +182,7 @@ class Uplink:
             )  # fmt: skip
             self._board.clear_problems(*LINK_PROBLEMS)
             self.link.registered()
+            self.desk.take_up(welcome.deployment_id)
             self.desk.send_held()
             probed = m.FEATURE_PROBE in welcome.features
             if probed:

@@ -174,6 +174,11 @@ class ToolExecutor:
 
     # ---- what can be known
 
+    def tool(self, name: str) -> ToolInfo | None:
+        """The tool of that name, if it is served now."""
+        pool = self._dispatcher.pool
+        return None if pool is None else pool.tools.get(name)
+
     @property
     def tools(self) -> tuple[ToolInfo, ...]:
         """What is served now."""

@@ -306,6 +306,8 @@ class Failure(Message, frozen=True, kw_only=True, tag="failure"):
     outcome: Outcome
     error: CallError
     duration_ms: float = 0.0
+    attempt: Integer = 0
+    """Which attempt of the call ended so; 0: the newest that was sent."""
 
 
 class Cancel(Message, frozen=True, kw_only=True, tag="cancel"):

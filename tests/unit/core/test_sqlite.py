@@ -222,3 +222,13 @@ async def test_a_batch_that_fails_in_an_unforeseen_way_is_told_and_logged(
                 await database.settle()
     assert "RuntimeError" in caplog.text
     assert await database.write(lambda c: insert(c, 1)) == 1
+
+
+def test_a_durable_write_is_synced_and_the_next_ones_are_not(database: SqliteDatabase) -> None:
+    def level(connection: sqlite3.Connection) -> int:
+        return int(connection.execute("PRAGMA synchronous").fetchone()[0])
+
+    normal, full = 1, 2
+    assert database.execute(level).result(10) == normal
+    assert database.execute(level, durable=True).result(10) == full
+    assert database.execute(level).result(10) == normal
