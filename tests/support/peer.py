@@ -14,6 +14,7 @@ import os
 import random
 import secrets
 import signal
+import socket as socketlib
 import sys
 import time
 from collections import OrderedDict
@@ -26,6 +27,7 @@ from websockets.typing import Subprotocol
 SUBPROTOCOL = Subprotocol("nara.tool-rpc.v1")
 SLOTS, PLACES, KEPT = 8, 500, 2000
 MAX_FRAME, MAX_BATCH = 16 * 1024 * 1024, 64 * 1024
+PART_ABOVE, PART, AT_ONCE = 64 * 1024, 16 * 1024, 4
 SLOW, NEVER = {4001, 4002, 4409}, {4401, 4403, 4404, 4406, 4410}
 REQUIRED: dict[str, dict[str, type]] = {
     "welcome": {"version": int, "sessionId": str, "organizationId": str},
@@ -81,6 +83,8 @@ class Peer:
         self.stopping = asyncio.Event()
         self.outbox: list[dict[str, Any]] = []
         self.outbox_filled = asyncio.Event()
+        self.in_parts = False
+        self.large: OrderedDict[str, tuple[bytes, int, float]] = OrderedDict()
         self.failures = 0
         self.window: tuple[int, int] | None = None
         self.phase = "hello"
@@ -111,7 +115,7 @@ class Peer:
         try:
             socket = await Dial(
                 self.url, subprotocols=[SUBPROTOCOL], additional_headers={"Authorization": self.authorization},
-                compression=None, ping_interval=None, max_size=MAX_FRAME, proxy=None,
+                compression=None, ping_interval=None, max_size=MAX_FRAME, proxy=None, write_limit=(PART, 0),
             )  # fmt: skip
         except InvalidStatus as refusal:
             return 4401 if refusal.response.status_code == 401 else 1006
@@ -121,6 +125,10 @@ class Peer:
             await socket.close()
             return 1006
         self.outbox = []
+        self.large.clear()
+        if hasattr(socketlib, "TCP_NOTSENT_LOWAT"):
+            raw = socket.transport.get_extra_info("socket")
+            raw.setsockopt(socketlib.IPPROTO_TCP, socketlib.TCP_NOTSENT_LOWAT, PART)
         helpers = [asyncio.create_task(self.write(socket)), asyncio.create_task(self.leave(socket))]
         try:
             self.send(type="hello", versions=[1], instanceId=self.instance_id, agent={"name": "peer", "version": "1"})
@@ -154,6 +162,7 @@ class Peer:
                         if message["version"] != 1:
                             raise Broken(4406, "only version 1 is spoken here")
                         heartbeat_s, silence_s = message.get("heartbeatS", 30.0), message.get("silenceS", 75.0)
+                        self.in_parts = "parts" in message.get("features", [])
                         self.phase, phase_ends, proven_at = "welcomed", heard + 30, heard + 60
                         helpers.append(asyncio.create_task(self.beat(heard, heartbeat_s)))
                         schemas = [
@@ -183,6 +192,7 @@ class Peer:
                     case "receipt":
                         for call_id in message["ids"]:
                             self.unreceipted.pop(call_id, None)
+                            self.large.pop(call_id, None)
             if heard > proven_at:
                 self.failures = 0
 
@@ -209,8 +219,33 @@ class Peer:
     # ---- out
 
     def send(self, **message: Any) -> None:
-        self.outbox.append(message)
         self.outbox_filled.set()
+        if message["type"] in ("result", "failure"):
+            self.large.pop(message["id"], None)
+        if message["type"] == "result" and self.in_parts:
+            data = json.dumps(message["result"], separators=(",", ":"), ensure_ascii=False).encode()
+            if len(data) > PART_ABOVE:
+                self.large[message["id"]] = (data, 0, message["durationMs"])
+                return
+        self.outbox.append(message)
+
+    def next_part(self) -> dict[str, Any] | None:
+        """A part of the result whose turn it is."""
+        if not self.large:
+            return None
+        call_id, (data, start, duration_ms) = self.large.popitem(last=False)
+        end = min(start + PART, len(data))
+        while end < len(data) and data[end] & 0xC0 == 0x80:
+            end -= 1
+        part: dict[str, Any] = {"type": "result.part", "id": call_id, "offset": start, "total": len(data)}
+        if start == 0:
+            part["durationMs"] = duration_ms
+        if end < len(data):
+            # Behind the others that are under way, before those that wait for a place.
+            items = list(self.large.items())
+            items.insert(AT_ONCE - 1, (call_id, (data, end, duration_ms)))
+            self.large = OrderedDict(items)
+        return part | {"data": data[start:end].decode()}
 
     def status(self) -> None:
         running = min(len(self.running), SLOTS)
@@ -229,8 +264,12 @@ class Peer:
                 size += len(text) + 1
                 del self.outbox[0]
             if not batch:
-                self.outbox_filled.clear()
-                continue
+                part = self.next_part()
+                if part is None:
+                    self.outbox_filled.clear()
+                    continue
+                batch.append(json.dumps(part, separators=(",", ":"), ensure_ascii=False))
+                await asyncio.sleep(0)
             await socket.send(batch[0] if len(batch) == 1 else f"[{','.join(batch)}]")
 
     async def beat(self, since: float, period_s: float) -> None:
@@ -247,7 +286,7 @@ class Peer:
         for task in self.running.values():
             self.stop_call(task, "connector_stopping")
         until = time.monotonic() + 2
-        while (self.running or self.unreceipted or self.outbox) and time.monotonic() < until:
+        while (self.running or self.unreceipted or self.outbox or self.large) and time.monotonic() < until:
             await asyncio.sleep(0.01)
         await socket.close(1000)
 

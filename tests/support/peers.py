@@ -43,6 +43,8 @@ class ConnectorPeer:
     async def flush(self) -> None:
         for frame in self.session.frames_to_send():
             await self.socket.send(frame, text=True)
+        while (part := self.session.next_part()) is not None:
+            await self.socket.send(part, text=True)
 
     async def send(self, message: m.Message) -> None:
         self.session.send(message)
@@ -146,6 +148,7 @@ class CallerPeer:
         self.socket = socket
         self.session = session
         self.received: list[m.Message] = []
+        self.largest_frame = 0
 
     async def send(self, message: m.Message) -> None:
         self.session.send(message)
@@ -160,6 +163,7 @@ class CallerPeer:
                     if isinstance(message, kind) and (not call_id or getattr(message, "id", "") == call_id):
                         return message
                 frame = await self.socket.recv(decode=False)
+                self.largest_frame = max(self.largest_frame, len(frame))
                 self.received += self.session.receive(frame, now=asyncio.get_running_loop().time())
 
     async def call(self, call_id: str, tool: str, arguments: Any, **fields: Any) -> None:
@@ -167,11 +171,14 @@ class CallerPeer:
 
 
 @asynccontextmanager
-async def caller(url: str, authorization: str) -> AsyncIterator[CallerPeer]:
+async def caller(
+    url: str, authorization: str, *, features: tuple[str, ...] = (m.FEATURE_PARTS,)
+) -> AsyncIterator[CallerPeer]:
     """A welcomed caller."""
     socket = await dial(url, authorization)
     try:
-        hello = m.Hello(versions=[m.VERSION], role=m.Role.CALLER, agent=m.Agent(name="peer", version="1"))
+        agent = m.Agent(name="peer", version="1")
+        hello = m.Hello(versions=[m.VERSION], role=m.Role.CALLER, agent=agent, features=list(features))
         peer = CallerPeer(socket, CallerSession(hello, now=asyncio.get_running_loop().time()))
         for frame in peer.session.frames_to_send():
             await socket.send(frame, text=True)

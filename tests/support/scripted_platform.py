@@ -183,6 +183,7 @@ class ScriptedPlatform:
         self.silence_s = m.SILENCE_S
         self.limits = m.Limits()
         self.version = m.VERSION
+        self.features: list[str] = []
         self.refuse_with: tuple[int, str] | None = None
         """A close code and reason that answer hello instead of welcome."""
         self.refuse_upgrade: HTTPStatus | None = None
@@ -244,6 +245,7 @@ class ScriptedPlatform:
             heartbeat_s=self.heartbeat_s,
             silence_s=self.silence_s,
             limits=self.limits,
+            features=self.features,
         )
 
     def make_call(self, tool: str, arguments: Any, *, remaining_ms: int = 20_000, call_id: str = "") -> m.Call:

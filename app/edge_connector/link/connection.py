@@ -1,6 +1,7 @@
 """One life of the link: handshake, registration, then frames both ways until it ends. `supervisor` dials again.
 
-All queued messages of one loop turn leave in one frame, and nothing here starts a task for a message.
+All queued messages of one loop turn leave in one frame, and nothing here starts a task for a message. Parts of large
+results leave one by one, whenever nothing else waits and the network has taken what came before.
 """
 
 from __future__ import annotations
@@ -154,13 +155,22 @@ class LinkConnection:
         self._wake.set()
 
     async def _write(self) -> None:
+        session = self._session
         while True:
-            await self._wake.wait()
+            if session.has_parts:
+                # Let in what arrived, and out what it brought, before the next part.
+                await asyncio.sleep(0)
+            else:
+                await self._wake.wait()
             self._wake.clear()
             if self._status_due:
                 self._status_due = False
-                self._session.send(self._handler.status())
-            await self._transport.send(self._session.frames_to_send())
+                session.send(self._handler.status())
+            await self._transport.send(session.frames_to_send())
+            if session.has_parts and not self._wake.is_set() and (part := session.next_part()) is not None:
+                began = self._clock.monotonic()
+                await self._transport.send((part,))
+                session.parts.left_within(self._clock.monotonic() - began)
 
     async def _keep_time(self) -> None:
         while True:

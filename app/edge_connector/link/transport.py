@@ -16,11 +16,15 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from edge_connector.core.errors import UserError
+from edge_connector.net.sockets import keep_little_unsent
 from edge_connector.net.way import ProxyAddress
 from edge_connector.wire.close_codes import MEANING, CloseCode, Retry, retry_after_close
+from edge_connector.wire.parts import PART_BYTES
 
 DIAL_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
+WRITE_LIMIT = (PART_BYTES[0], 0)
+"""Bytes in the library's buffer: with more, `send` waits until all have left: no part is behind another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ class WebSocketTransport:
             raise _from_close(error) from error
 
     async def send(self, frames: Sequence[bytes]) -> None:
-        """Send each frame as a text message; waits while the peer does not read.
+        """Send each frame as a text message; waits while the network does not take more.
 
         Raises:
             LinkDown: the connection ended.
@@ -133,11 +137,13 @@ async def dial(target: DialTarget) -> WebSocketTransport:
             close_timeout=CLOSE_TIMEOUT_S,
             max_size=target.max_frame_bytes,
             max_queue=64,
+            write_limit=WRITE_LIMIT,
             # One attempt: the supervisor retries. Returned exceptions are raised by the library.
             process_exception=lambda error: error,
         )
     except (OSError, TimeoutError, wse.WebSocketException, ValueError, EOFError) as error:
         raise _from_dial(error) from error
+    keep_little_unsent(connection.transport.get_extra_info("socket"))
     if connection.subprotocol != target.subprotocol:
         await connection.close(CloseCode.VERSION_UNSUPPORTED)
         raise LinkDown("not_a_platform", f"it did not choose the subprotocol {target.subprotocol}")

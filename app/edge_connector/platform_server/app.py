@@ -22,6 +22,7 @@ from edge_connector.core.clock import Clock, SystemClock
 from edge_connector.core.errors import UserError
 from edge_connector.core.tasks import TaskOwner
 from edge_connector.net.hosts import name_in
+from edge_connector.net.sockets import keep_little_unsent
 from edge_connector.platform_server.data_directory import DataDirectory
 from edge_connector.platform_server.deployments import Deployments
 from edge_connector.platform_server.first_start import FirstStart
@@ -147,6 +148,7 @@ class PlatformServer:
             rpc_url = _url("wss" if tls else "ws", config.host, rpc_listener.getsockname()[1])
             self._parts = parts = await self._assemble(api_url.rstrip("/"), rpc_url, hosts)
             application = HttpApplication(parts)
+            keep_little_unsent(rpc_listener)
             # Slack over the protocol's own limit, so that a frame a little too large gets the protocol's close code.
             self._servers = [
                 EmbeddedServer(

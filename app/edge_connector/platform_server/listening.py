@@ -11,14 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from edge_connector.core.errors import UserError
 from edge_connector.core.files import os_error_as_user_error
+from edge_connector.wire.parts import PART_BYTES
 
 BACKLOG = 4096
 KEEP_ALIVE_S = 75
 """Longer than clients keep idle connections, so that none is closed under a request that is on its way."""
 DEAD_PEER_MS = 90_000
+DRAINED = "edge_connector.drained"
+"""Extension in the scope of a WebSocket: a coroutine function that returns when the server's buffer is empty."""
 
 
 def bind(host: str, port: int, *, flag: str) -> socket.socket:
@@ -98,6 +102,22 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
     return context
 
 
+class _DrainedWebSocket(WebSocketsSansIOProtocol):
+    """Tells the application when all it sent has left the process, which ASGI does not."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        # With the smallest part in its buffer it is paused until nothing is left.
+        self.transport.set_write_buffer_limits(high=PART_BYTES[0], low=0)
+
+    def handle_connect(self, event: Any) -> None:
+        super().handle_connect(event)
+        if not self.close_sent:
+            # The application starts with the next turn of the loop.
+            extensions: dict[str, Any] = self.scope["extensions"]
+            extensions[DRAINED] = self.writable.wait
+
+
 class EmbeddedServer:
     """One uvicorn server on a bound socket, in the loop of the caller."""
 
@@ -124,7 +144,7 @@ class EmbeddedServer:
         config = uvicorn.Config(
             application,
             http=http,
-            ws="websockets-sansio",
+            ws=_DrainedWebSocket,
             ws_max_size=max_frame,
             ws_ping_interval=None,
             ws_per_message_deflate=False,

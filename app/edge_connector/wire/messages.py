@@ -29,6 +29,10 @@ MAX_FRAME_BYTES = 16 * 1024 * 1024
 MAX_RESULT_BYTES = 8 * 1024 * 1024
 FEATURE_PROBE = "probe"
 """In the features of a welcome: this platform answers `probe`."""
+FEATURE_PARTS = "parts"
+"""In the features of a hello or welcome: this end takes results as `result.part`."""
+FEATURE_REFERENCES = "references"
+"""In the features of a welcome: this platform takes results over HTTP and `result.reference` for them."""
 ACCEPT_AFTER_S = 0.05
 """A call that is not over by then is announced with `accepted`."""
 
@@ -289,6 +293,27 @@ class Result(Message, frozen=True, kw_only=True, tag="result"):
     duration_ms: float = 0.0
 
 
+class ResultPart(Message, frozen=True, kw_only=True, tag="result.part"):
+    """A piece of a large result. All pieces of a call in order make the JSON of a `result`."""
+
+    id: str
+    offset: Annotated[int, Meta(ge=0, le=2**53 - 1)]
+    """Bytes of UTF-8 in the pieces before."""
+    total: Annotated[int, Meta(ge=1, le=2**53 - 1)]
+    """Bytes of UTF-8 in all pieces."""
+    data: str
+    duration_ms: float = 0.0
+    """With the first piece only."""
+
+
+class ResultReference(Message, frozen=True, kw_only=True, tag="result.reference"):
+    """The call succeeded, and its result was brought over HTTP before."""
+
+    id: str
+    sha256: str
+    duration_ms: float = 0.0
+
+
 class CallError(Part, frozen=True, kw_only=True):
     """Why a call gave no result."""
 
@@ -371,6 +396,8 @@ FromConnector = (
     | Accepted
     | Progress
     | Result
+    | ResultPart
+    | ResultReference
     | Failure
     | Webhook
 )
@@ -384,5 +411,5 @@ ToConnector = (
 )
 """What a connector receives."""
 
-ToCaller = Welcome | Heartbeat | HeartbeatAck | Drain | Accepted | Progress | Result | Failure
+ToCaller = Welcome | Heartbeat | HeartbeatAck | Drain | Accepted | Progress | Result | ResultPart | Failure
 """What a caller receives."""

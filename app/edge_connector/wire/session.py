@@ -25,6 +25,7 @@ from edge_connector.wire.codec import (
     to_caller,
     to_connector,
 )
+from edge_connector.wire.parts import PART_ABOVE, IncomingParts, OutgoingParts, limited
 
 _Kinds = frozenset[type[m.Message]]
 
@@ -33,12 +34,14 @@ _WELCOME: Final[_Kinds] = frozenset({m.Welcome})
 _LIVENESS: Final[_Kinds] = frozenset({m.Heartbeat, m.HeartbeatAck})
 _CONNECTOR_BEFORE_REGISTER: Final[_Kinds] = _LIVENESS | {m.Register, m.Status, m.Goodbye}
 _CONNECTOR_OPEN: Final[_Kinds] = _CONNECTOR_BEFORE_REGISTER | {
-    m.Probe, m.Accepted, m.Progress, m.Result, m.Failure, m.Webhook,
+    m.Probe, m.Accepted, m.Progress, m.Result, m.ResultPart, m.ResultReference, m.Failure, m.Webhook,
 }  # fmt: skip
 _CALLER_OPEN: Final[_Kinds] = _LIVENESS | {m.Call, m.Cancel, m.Receipt}
 _TO_CONNECTOR_WELCOMED: Final[_Kinds] = _LIVENESS | {m.Registered, m.Drain, m.BundleAnnounce}
 _TO_CONNECTOR_OPEN: Final[_Kinds] = _TO_CONNECTOR_WELCOMED | {m.Call, m.Cancel, m.Receipt, m.WebhookReceipt}
-_TO_CALLER_OPEN: Final[_Kinds] = _LIVENESS | {m.Drain, m.Accepted, m.Progress, m.Result, m.Failure}
+_TO_CALLER_OPEN: Final[_Kinds] = _LIVENESS | {m.Drain, m.Accepted, m.Progress, m.Result, m.ResultPart, m.Failure}
+_HANDSHAKE: Final[_Kinds] = frozenset({m.Hello, m.Welcome, m.Register, m.Registered})
+_OUTCOMES: Final[_Kinds] = frozenset({m.Result, m.ResultReference, m.Failure})
 
 
 class Phase(StrEnum):
@@ -61,6 +64,11 @@ class Session:
         self.silence_s = m.SILENCE_S
         self.max_frame_bytes = m.MAX_FRAME_BYTES
         self.round_trip_s: float | None = None
+        self.parts = OutgoingParts()
+        """Large results that wait for `next_part`."""
+        self._incoming = IncomingParts(m.MAX_RESULT_BYTES)
+        self._splits = False
+        """Whether the peer puts parts together."""
         self._decoder = decoder
         self._allowed = allowed
         self._outbox: list[m.Message] = []
@@ -88,13 +96,17 @@ class Session:
             size = _size(frame)
             if size > self.max_frame_bytes:
                 raise ProtocolError(CloseCode.TOO_LARGE, f"frame of {size} bytes, limit {self.max_frame_bytes}")
-            return self._take_in(self._decoder.decode(frame), now)
+            messages = self._take_in(self._decoder.decode(frame), now)
+            if size > self._incoming.max_result_bytes:
+                # One result too many bytes ends its call, not the session.
+                messages = [limited(message, self._incoming.max_result_bytes) for message in messages]
+            return messages
         except ProtocolError:
             self.phase = Phase.CLOSED
             raise
 
     def _take_in(self, messages: list[m.Message], now: float) -> list[m.Message]:
-        delivered = []
+        delivered: list[m.Message] = []
         for message in messages:
             kind = type(message)
             if kind not in self._allowed:
@@ -108,9 +120,18 @@ class Session:
                 if message.seq == self._heartbeat_seq and self._heartbeat_sent_at is not None:  # type: ignore[attr-defined]
                     self.round_trip_s = now - self._heartbeat_sent_at
                     self._heartbeat_sent_at = None
+            elif kind is m.ResultPart:
+                outcome = self._incoming.take(message)  # type: ignore[arg-type]
+                if outcome is not None:
+                    delivered.append(outcome)
             else:
-                if kind in (m.Hello, m.Welcome, m.Register, m.Registered):
+                if kind in _HANDSHAKE:
                     self._advance(message, now)
+                elif self._incoming.open and kind in _OUTCOMES:
+                    self._incoming.drop(message.id)  # type: ignore[attr-defined]
+                elif self.parts.bytes and kind is m.Receipt:
+                    for call_id in message.ids:  # type: ignore[attr-defined]
+                        self.parts.drop(call_id)
                 delivered.append(message)
         return delivered
 
@@ -120,9 +141,14 @@ class Session:
     # ---- out
 
     def send(self, message: m.Message) -> None:
-        """Queue `message` for the next `frames_to_send`; dropped once the session is closed."""
+        """Queue `message` for the next `frames_to_send`, a large result for `next_part`; dropped once closed."""
         if self.phase is Phase.CLOSED:
             return
+        if type(message) is m.Result and self._splits and len(memoryview(message.result)) > PART_ABOVE:
+            self.parts.add(message)
+            return
+        if self.parts.bytes and type(message) in _OUTCOMES:
+            self.parts.drop(message.id)  # type: ignore[attr-defined]
         self._outbox.append(message)
 
     @property
@@ -141,6 +167,16 @@ class Session:
             return []
         queued, self._outbox = self._outbox, []
         return encode_frames(queued)
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether `next_part` would return anything."""
+        return self.parts.bytes > 0
+
+    def next_part(self) -> bytes | None:
+        """A frame with the next part of a large result; send it once everything before has left, and then ask again."""
+        part = self.parts.next()
+        return None if part is None else encode_frames([part])[0]
 
     # ---- time
 
@@ -181,6 +217,8 @@ class Session:
         """No message is expected or sent from now on."""
         self.phase = Phase.CLOSED
         self._outbox.clear()
+        self.parts.clear()
+        self._incoming.clear()
 
     def _enter(self, phase: Phase, allowed: frozenset[type[m.Message]], *, now: float, within_s: float | None) -> None:
         self.phase = phase
@@ -188,6 +226,7 @@ class Session:
         self._phase_deadline = None if within_s is None else now + within_s
 
     def _set_terms(self, welcome: m.Welcome, now: float) -> None:
+        self._incoming.max_result_bytes = welcome.limits.max_result_bytes
         self.heartbeat_s = welcome.heartbeat_s
         self.silence_s = welcome.silence_s
         self._next_heartbeat = now + welcome.heartbeat_s
@@ -228,6 +267,7 @@ class ConnectorSession(Session):
         if isinstance(message, m.Welcome):
             _check_version(message)
             self.welcome = message
+            self._splits = m.FEATURE_PARTS in message.features
             self._set_terms(message, now)
             self._enter(Phase.WELCOMED, _TO_CONNECTOR_WELCOMED, now=now, within_s=m.REGISTER_TIMEOUT_S)
         elif isinstance(message, m.Registered):
@@ -278,6 +318,7 @@ class PlatformSession(Session):
         self.max_frame_bytes = welcome.limits.max_frame_bytes
         self._set_terms(welcome, now)
         if self.role is m.Role.CALLER:
+            self._splits = m.FEATURE_PARTS in self.hello.features
             self._decoder = from_caller
             self._enter(Phase.OPEN, _CALLER_OPEN, now=now, within_s=None)
         else:

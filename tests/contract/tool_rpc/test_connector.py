@@ -383,3 +383,55 @@ def test_the_independent_peer_imports_nothing_of_the_product() -> None:
             assert node.level == 0
             names.add((node.module or "").split(".")[0])
     assert names - set(sys.stdlib_module_names) == {"websockets"}
+
+
+class TestLargeResults:
+    """`echo` gives back what it gets, so a large argument makes a large result."""
+
+    @pytest.mark.parametrize("value", ["x" * 300_000, "ü" * 100_000, "€\\" * 60_000, [{"n": 1.5}] * 20_000])
+    async def test_in_parts_to_a_platform_that_takes_them(
+        self, platform: ScriptedPlatform, bench: Bench, value: Any
+    ) -> None:
+        platform.features = ["parts"]
+        async with bench.start(platform):
+            session = await platform.open_session()
+            call = await session.call("echo", {"message": value})
+            assert result_of(await session.outcome(call)) == {"message": value}
+            await prove_alive(session)
+        parts = [json.loads(frame) for frame in session.frames if frame.startswith('{"type":"result.part"')]
+        assert len(parts) > 1
+        assert {part["id"] for part in parts} == {call}
+        assert all(len(part["data"].encode()) <= 64 * 1024 for part in parts)
+        assert [part["id"] for part in parts if part.get("durationMs")] == [call], "with the first only"
+        assert parts[0].get("durationMs")
+
+    async def test_whole_to_a_platform_that_does_not(self, platform: ScriptedPlatform, bench: Bench) -> None:
+        async with bench.start(platform):
+            session = await platform.open_session()
+            call = await session.call("echo", {"message": "x" * 300_000})
+            await session.outcome(call)
+        assert not any("result.part" in frame for frame in session.frames)
+
+    async def test_several_take_turns_and_never_more_than_four(self, platform: ScriptedPlatform, bench: Bench) -> None:
+        platform.features = ["parts"]
+        async with bench.start(platform):
+            session = await platform.open_session()
+            calls = [platform.make_call("echo", {"message": str(number) * 300_000}) for number in range(7)]
+            await session.send(*calls)
+            for number, call in enumerate(calls):
+                assert result_of(await session.outcome(call.id)) == {"message": str(number) * 300_000}
+            assert session.fault is None, "a fifth at once would be one"
+
+    async def test_parts_start_anew_after_a_lost_connection(self, platform: ScriptedPlatform, bench: Bench) -> None:
+        platform.features = ["parts"]
+        async with bench.start(platform):
+            first = await platform.open_session()
+            first.give_receipts = False
+            await first.send(QUICK_WINDOW)
+            call = await first.call("echo", {"message": "x" * 2_000_000})
+            await eventually(lambda: any("result.part" in frame for frame in first.frames), what="a part")
+            await first.close(CloseCode.DRAINING)
+            second = await platform.open_session(2)
+            assert result_of(await second.outcome(call)) == {"message": "x" * 2_000_000}
+            assert next(json.loads(frame)["offset"] for frame in second.frames if "result.part" in frame) == 0
+            await prove_alive(second)

@@ -78,6 +78,7 @@ def caller_open(welcome: m.Welcome = WELCOME, now: float = 0.0) -> CallerSession
     return session
 
 
+RESULTS = {"result", "result.part", "result.reference"}
 LIVENESS = {"heartbeat", "heartbeat.ack"}
 FROM_CONNECTOR_WELCOMED = LIVENESS | {"register", "status", "goodbye"}
 TO_CONNECTOR_WELCOMED = LIVENESS | {"registered", "drain", "bundle.announce"}
@@ -88,14 +89,14 @@ RECEIVABLE: dict[tuple[str, str], tuple[Callable[[], Session], set[str]]] = {
     ("platform, from a connector", "welcomed"): (platform_welcomed, FROM_CONNECTOR_WELCOMED),
     ("platform, from a connector", "open"): (
         platform_open,
-        FROM_CONNECTOR_WELCOMED | {"probe", "accepted", "progress", "result", "failure", "webhook"},
+        FROM_CONNECTOR_WELCOMED | {"probe", "accepted", "progress", "failure", "webhook"} | RESULTS,
     ),
     ("platform, from a caller", "open"): (platform_for_caller, LIVENESS | {"call", "cancel", "receipt"}),
     ("connector", "before welcome"): (connector_before_welcome, {"welcome"}),
     ("connector", "welcomed"): (connector_welcomed, TO_CONNECTOR_WELCOMED),
     ("connector", "open"): (connector_open, TO_CONNECTOR_WELCOMED | {"call", "cancel", "receipt", "webhook.receipt"}),
     ("caller", "before welcome"): (caller_before_welcome, {"welcome"}),
-    ("caller", "open"): (caller_open, LIVENESS | {"drain", "accepted", "progress", "result", "failure"}),
+    ("caller", "open"): (caller_open, LIVENESS | {"drain", "accepted", "progress", "result", "result.part", "failure"}),
 }
 """Receiver and phase: how to get there, and the messages that may come then."""
 

@@ -73,6 +73,8 @@ SAMPLES: dict[str, m.Message] = {
         m.Accepted(id="c1"),
         m.Progress(id="c1", fraction=0.5, message="m"),
         m.Result(id="c1", result=Raw(b"null"), duration_ms=1.5),
+        m.ResultPart(id="c1", offset=0, total=5, data="[1,", duration_ms=1.5),
+        m.ResultReference(id="c1", sha256="ab", duration_ms=1.5),
         m.Failure(
             id="c1",
             outcome=m.Outcome.FAILED,

@@ -10,7 +10,7 @@ import jsonschema_rs
 import msgspec
 import pytest
 
-from edge_connector.wire import codec
+from edge_connector.wire import codec, parts
 from edge_connector.wire import messages as m
 from edge_connector.wire.close_codes import MEANING, RETRY, CloseCode
 from tests.support.asyncapi import asyncapi_document, asyncapi_text
@@ -114,6 +114,9 @@ class TestRules:
         assert f"({m.MAX_FRAME_BYTES})" in facts["largest frame to the platform"]
         assert f"({m.MAX_RESULT_BYTES})" in facts["largest result"]
         assert f"({codec.BATCH_BYTES})" in facts["size of a batch"]
+        in_parts = facts["result sent in parts"]
+        assert f"({parts.PART_ABOVE})" in in_parts and f"({parts.PART_BYTES[1]})" in in_parts
+        assert f"at most {parts.MAX_AT_ONCE} results" in in_parts
         assert facts["upgrade to `hello`, and `hello` to `welcome`"].startswith(f"{m.HELLO_TIMEOUT_S:.0f} s")
         assert facts["`welcome` to `register`, and `register` to `registered`"].startswith(
             f"{m.REGISTER_TIMEOUT_S:.0f} s"

@@ -1,7 +1,7 @@
 """One WebSocket of the platform: frames, heartbeats and its end. What a message means is a `Peer`'s business.
 
 The coroutine of the ASGI server is the writer, a task of its own reads. Everything that is sent within one turn of the
-loop leaves together.
+loop leaves together. Parts of large results leave one by one, when nothing else waits.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ MESSAGE_BYTES = 128
 EXPIRY_CHECK_S = 30.0
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
+Drained = Callable[[], Awaitable[Any]]
+"""Returns when the server's buffer is empty."""
 
 
 class Peer(Protocol):
@@ -54,7 +56,7 @@ class Peer(Protocol):
 class Connection:
     """An accepted WebSocket with its session."""
 
-    def __init__(self, receive: Receive, send: Send, *, address: str, tasks: TaskOwner) -> None:
+    def __init__(self, receive: Receive, send: Send, drained: Drained, *, address: str, tasks: TaskOwner) -> None:
         self._loop = asyncio.get_running_loop()
         self.address = address
         self.session = PlatformSession(now=self._loop.time())
@@ -64,6 +66,7 @@ class Connection:
         self.peer: Peer | None = None
         self._receive = receive
         self._send = send
+        self._drained = drained
         self._tasks = tasks
         self._wake = asyncio.Event()
         self._limit: asyncio.Timeout | None = None
@@ -110,19 +113,23 @@ class Connection:
         if self._close is None and self._gone is None:
             if type(message) is m.Progress and self.queued_bytes > MAX_PROGRESS_BYTES:
                 return
-            self.session.send(message)
-            self.count(_weight(message))
+            session = self.session
+            in_parts = session.parts.bytes
+            session.send(message)
+            # What leaves in parts is counted there, for as long as it waits.
+            self.count(_weight(message) if session.parts.bytes <= in_parts else 0)
             self._wake.set()
 
     def count(self, size: int) -> None:
         """Note that about `size` bytes more wait to be sent; too many end the connection."""
         self.queued_bytes += size
-        if self.queued_bytes > MAX_OUTBOX_BYTES:
+        if self.queued_bytes + self.session.parts.bytes > MAX_OUTBOX_BYTES:
             self._cut_off()
 
     def _cut_off(self) -> None:
         if not self.is_closing:
-            log.warning("peer does not read address=%s queued_bytes=%d", self.address, self.queued_bytes)
+            waiting = self.queued_bytes + self.session.parts.bytes
+            log.warning("peer does not read address=%s queued_bytes=%d", self.address, waiting)
             self.request_close(CloseCode.TOO_MANY, "too much waits to be read by the peer")
 
     def wake(self) -> None:
@@ -146,7 +153,11 @@ class Connection:
     async def _write(self) -> None:
         session, send, wake = self.session, self._send, self._wake
         while True:
-            await wake.wait()
+            if session.parts.bytes and self._close is None:
+                # Let in what arrived, and out what it brought, before the next part.
+                await asyncio.sleep(0)
+            else:
+                await wake.wait()
             wake.clear()
             if self._gone is not None:
                 return
@@ -157,10 +168,22 @@ class Connection:
             for frame in frames:
                 await send({"type": "websocket.send", "text": frame.decode()})
             self.queued_bytes -= taken
+            if session.parts.bytes and not wake.is_set():
+                await self._send_part()
             if self._close is not None:
+                while session.parts.bytes:
+                    await self._send_part()
                 code, reason = self._close
                 await send({"type": "websocket.close", "code": code, "reason": reason})
                 return
+
+    async def _send_part(self) -> None:
+        part = self.session.next_part()
+        if part is not None:
+            began = self._loop.time()
+            await self._send({"type": "websocket.send", "text": part.decode()})
+            await self._drained()
+            self.session.parts.left_within(self._loop.time() - began)
 
     # ---- in
 

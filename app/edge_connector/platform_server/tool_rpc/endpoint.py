@@ -16,11 +16,12 @@ from edge_connector.platform_server.deployments import Deployments
 from edge_connector.platform_server.fleet import DeploymentState, Fleet
 from edge_connector.platform_server.http.hosts import HostCheck
 from edge_connector.platform_server.identity import Identity, Principal, new_id
+from edge_connector.platform_server.listening import DRAINED
 from edge_connector.platform_server.refusals import Refused, too_many_attempts, unauthorized
 from edge_connector.platform_server.tool_rpc.caller_calls import CallerCalls
 from edge_connector.platform_server.tool_rpc.caller_link import CallerLink
 from edge_connector.platform_server.tool_rpc.calls import CallRouter
-from edge_connector.platform_server.tool_rpc.connection import Connection, Peer, Receive, Send
+from edge_connector.platform_server.tool_rpc.connection import Connection, Drained, Peer, Receive, Send
 from edge_connector.platform_server.tool_rpc.connector_link import ConnectorLink
 from edge_connector.platform_server.tool_rpc.journal import CallJournal
 from edge_connector.wire import messages as m
@@ -35,6 +36,8 @@ HANDSHAKE_WAIT_S = 20.0
 MAX_STRANGERS = 256
 """Sockets with unknown credentials at a time; they are only kept to be told why they are refused."""
 RECONNECT_MS = (500, 5_000)
+FEATURES = [m.FEATURE_PROBE, m.FEATURE_PARTS]
+"""What every session may use."""
 
 
 class ToolRpcEndpoint:
@@ -97,9 +100,9 @@ class ToolRpcEndpoint:
             await _respond(send, "websocket.http.response", refusal)
             return
         if principal is None:
-            await self._tell_stranger(receive, send, address)
+            await self._tell_stranger(receive, send, scope["extensions"][DRAINED], address)
         else:
-            await self._serve(receive, send, address, header)
+            await self._serve(receive, send, scope["extensions"][DRAINED], address, header)
 
     def _refusal(self, scope: Any, header: bytes) -> Refused | None:
         # Browsers send no Authorization with an upgrade, so a page gets nothing here; it is told so first of all.
@@ -118,7 +121,7 @@ class ToolRpcEndpoint:
             return Refused(503, "platform_stopping", "The platform is stopping.", hint="Dial again.")
         return None
 
-    async def _tell_stranger(self, receive: Receive, send: Send, address: str) -> None:
+    async def _tell_stranger(self, receive: Receive, send: Send, drained: Drained, address: str) -> None:
         """Unknown credentials: the reason is a close code, which every client library shows, unlike an HTTP status."""
 
         async def refuse(connection: Connection, hello: m.Hello) -> Peer:
@@ -126,11 +129,11 @@ class ToolRpcEndpoint:
 
         self._strangers += 1
         try:
-            await self._run(receive, send, address, refuse)
+            await self._run(receive, send, drained, address, refuse)
         finally:
             self._strangers -= 1
 
-    async def _serve(self, receive: Receive, send: Send, address: str, header: bytes) -> None:
+    async def _serve(self, receive: Receive, send: Send, drained: Drained, address: str, header: bytes) -> None:
         try:
             async with asyncio.timeout(HANDSHAKE_WAIT_S):
                 await self._handshakes.acquire()
@@ -158,15 +161,20 @@ class ToolRpcEndpoint:
             return await self._admit_connector(connection, principal, hello, release)
 
         try:
-            await self._run(receive, send, address, admit)
+            await self._run(receive, send, drained, address, admit)
         finally:
             release()
 
     async def _run(
-        self, receive: Receive, send: Send, address: str, on_hello: Callable[[Connection, m.Hello], Awaitable[Peer]]
+        self,
+        receive: Receive,
+        send: Send,
+        drained: Drained,
+        address: str,
+        on_hello: Callable[[Connection, m.Hello], Awaitable[Peer]],
     ) -> None:
         await send({"type": "websocket.accept", "subprotocol": m.SUBPROTOCOL})
-        connection = Connection(receive, send, address=address, tasks=self._tasks)
+        connection = Connection(receive, send, drained, address=address, tasks=self._tasks)
         self._connections.add(connection)
         self._all_gone.clear()
         try:
@@ -247,7 +255,7 @@ class ToolRpcEndpoint:
             heartbeat_s=self._heartbeat_s,
             silence_s=self._heartbeat_s * m.SILENCE_S / m.HEARTBEAT_S,
             limits=self._limits,
-            features=[m.FEATURE_PROBE],
+            features=FEATURES,
             agent=m.Agent(name="edge-connector-platform", version=__version__),
         )
         connection.session.accept(welcome, now=asyncio.get_running_loop().time())

@@ -17,6 +17,7 @@ from edge_connector.wire.codec import to_caller
 from tests.support.waiting import eventually
 
 HELLO = '{"type":"hello","versions":[1],"role":"caller"}'
+HELLO_WITH_PARTS = '{"type":"hello","versions":[1],"role":"caller","features":["parts"]}'
 
 
 class Socket:
@@ -63,11 +64,12 @@ class Quiet:
 class Opened:
     """A welcomed caller on a connection that runs."""
 
-    def __init__(self, tasks: TaskOwner) -> None:
+    def __init__(self, tasks: TaskOwner, hello: str = HELLO) -> None:
         self.socket = Socket()
-        self.connection = Connection(self.socket.receive, self.socket.send, address="test", tasks=tasks)
+        socket = self.socket
+        self.connection = Connection(socket.receive, socket.send, socket.reads.wait, address="test", tasks=tasks)
         self.running = tasks.spawn(self.connection.run(self._admit), name="connection")
-        self.socket.give(HELLO)
+        self.socket.give(hello)
 
     async def _admit(self, connection: Connection, hello: m.Hello) -> Quiet:
         welcome = m.Welcome(version=1, session_id="s", organization_id="o")
@@ -138,3 +140,43 @@ async def test_progress_is_dropped_behind_a_small_backlog_and_outcomes_are_not(o
     assert isinstance(opened.socket.messages[-1], m.Result)
     opened.connection.send(progress)
     await eventually(lambda: isinstance(opened.socket.messages[-1], m.Progress), what="progress flows again")
+
+
+@pytest.fixture
+async def opened_for_parts() -> AsyncIterator[Opened]:
+    tasks = TaskOwner("test")
+    made = Opened(tasks, HELLO_WITH_PARTS)
+    made.socket.reads.set()
+    await eventually(lambda: made.socket.messages, what="the welcome")
+    made.socket.reads.clear()
+    yield made
+    await tasks.close()
+
+
+async def test_a_small_message_overtakes_the_parts_that_wait(opened_for_parts: Opened) -> None:
+    connection, socket = opened_for_parts.connection, opened_for_parts.socket
+    connection.send(result(200_000))
+    assert connection.session.parts.bytes == 200_000 and connection.queued_bytes == 0
+    await asyncio.sleep(0)
+    connection.send(m.Accepted(id="b"))
+    socket.reads.set()
+    await eventually(lambda: not connection.session.parts.bytes, what="all parts were sent")
+    kinds = [type(message) for message in socket.messages]
+    assert m.Accepted in kinds[:3] and kinds.count(m.ResultPart) > 3
+
+
+async def test_parts_that_wait_count_and_are_sent_before_the_close(
+    opened_for_parts: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, socket = opened_for_parts.connection, opened_for_parts.socket
+    monkeypatch.setattr("edge_connector.platform_server.tool_rpc.connection.MAX_OUTBOX_BYTES", 150_000)
+    closing = []
+    for call_id in "ab":
+        connection.send(m.Result(id=call_id, result=Raw(b"1" * 100_000)))
+        closing.append(connection.is_closing)
+    assert closing == [False, True]
+    socket.reads.set()
+    await opened_for_parts.until_ended()
+    assert socket.close_code == 4429
+    parts = [message for message in socket.messages if isinstance(message, m.ResultPart)]
+    assert sum(len(part.data) for part in parts) == 200_000
