@@ -5,16 +5,19 @@ from __future__ import annotations
 import ast
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
 from edge_connector.cli.table import COMMANDS, edge_connector
+from edge_connector.core.metrics import Metric
 from edge_connector.core.problems import KINDS
 from edge_connector.core.status import status_schema
 from edge_connector.platform_api.operations import OPERATIONS
+from edge_connector.platform_server.metrics import PLATFORM_METRICS
 from edge_connector.runtime.doctor.registry import CHECKS
+from edge_connector.runtime.metrics import CONNECTOR_METRICS
 from tests.support.asyncapi import asyncapi_text
 
 ROOT = Path(__file__).parent.parent.parent
@@ -110,10 +113,29 @@ def checks() -> str:
     return "\n".join(rows) + "\n"
 
 
+def connector_metrics() -> str:
+    """What a connector's `/metrics` may hold."""
+    return _metrics(CONNECTOR_METRICS)
+
+
+def platform_metrics() -> str:
+    """What a platform's `/metrics` may hold."""
+    return _metrics(PLATFORM_METRICS)
+
+
+def _metrics(metrics: Sequence[Metric]) -> str:
+    rows = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
+    for metric in metrics:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        rows.append(f"| `{metric.name}` | {metric.kind} | {labels} | {metric.help} |")
+    return "\n".join(rows) + "\n"
+
+
 GENERATED: dict[str, dict[str, Callable[[], str]]] = {
     "docs/problems.md": {"problems": problems, "error codes": error_codes},
     "docs/commands.md": {"commands": commands},
     "docs/doctor.md": {"checks": checks},
+    "docs/metrics.md": {"connector metrics": connector_metrics, "platform metrics": platform_metrics},
     "docs/platform.md": {"operations": operations},
 }
 """File, and its generated parts by the name in their markers."""

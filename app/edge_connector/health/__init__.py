@@ -1,1 +1,1 @@
-"""The health endpoints for probes and people: /livez, /healthz, /statusz."""
+"""The health endpoints for probes and people: /livez, /healthz, /statusz, /metrics."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ import msgspec
 from aiohttp import web
 
 from edge_connector.core.errors import UserError
+from edge_connector.core.metrics import CONTENT_TYPE, Sample, exposition
 from edge_connector.core.status import RuntimeStatus
 from edge_connector.health.documents import healthz, is_host_allowed, livez
 
@@ -23,11 +25,17 @@ class Endpoints:
     """What each path answers."""
 
     def __init__(
-        self, *, allowed_hosts: Collection[str], status: Callable[[], RuntimeStatus], is_ready: Callable[[], bool]
+        self,
+        *,
+        allowed_hosts: Collection[str],
+        status: Callable[[], RuntimeStatus],
+        is_ready: Callable[[], bool],
+        metrics: Callable[[], list[Sample]],
     ) -> None:
         self._allowed_hosts = allowed_hosts
         self._status = status
         self._is_ready = is_ready
+        self._metrics = metrics
 
     def application(self) -> web.Application:
         """The routes."""
@@ -35,6 +43,7 @@ class Endpoints:
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/statusz", self._statusz)
+        app.router.add_get("/metrics", self._prometheus)
         return app
 
     async def serve(self, sockets: Sequence[socket.socket], *, stop_s: float) -> web.AppRunner:
@@ -56,14 +65,25 @@ class Endpoints:
         return _answer(*healthz(self._status(), ready=self._is_ready()))
 
     async def _statusz(self, request: web.Request) -> web.Response:
-        if "Origin" in request.headers or not is_host_allowed(request.headers.get("Host"), self._allowed_hosts):
-            error = UserError(
-                "host_not_allowed",
-                f"The host name {request.headers.get('Host')} may not be used to read the status.",
-                hint="Use an IP address or localhost, or add the name to HEALTH_ALLOWED_HOSTS.",
-            )
-            return _answer(403, error.to_document())
-        return _answer(200, self._status())
+        return self._refusal(request) or _answer(200, self._status())
+
+    async def _prometheus(self, request: web.Request) -> web.Response:
+        if (refusal := self._refusal(request)) is not None:
+            return refusal
+        # In a thread: the first answer loads the library.
+        text = await asyncio.to_thread(exposition, self._metrics())
+        return web.Response(body=text, headers={**_JSON, "Content-Type": CONTENT_TYPE})
+
+    def _refusal(self, request: web.Request) -> web.Response | None:
+        """The answer to a page in a browser that wants to read what this connector says of itself."""
+        if "Origin" not in request.headers and is_host_allowed(request.headers.get("Host"), self._allowed_hosts):
+            return None
+        error = UserError(
+            "host_not_allowed",
+            f"The host name {request.headers.get('Host')} may not be used to read the status.",
+            hint="Use an IP address or localhost, or add the name to HEALTH_ALLOWED_HOSTS.",
+        )
+        return _answer(403, error.to_document())
 
 
 def _answer(status: int, document: Any) -> web.Response:

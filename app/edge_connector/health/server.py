@@ -11,11 +11,11 @@ import socket
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-import psutil
-
 from edge_connector.core.errors import UserError
+from edge_connector.core.metrics import Sample
 from edge_connector.core.status import RuntimeStatus
 from edge_connector.core.tasks import TaskOwner
+from edge_connector.net.ports import holder_words
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -45,6 +45,7 @@ class HealthServer:
         allowed_hosts: Collection[str],
         status: Callable[[], RuntimeStatus],
         is_ready: Callable[[], bool],
+        metrics: Callable[[], list[Sample]],
         next_free: bool = False,
     ) -> None:
         """`next_free` takes any free port, and says so, when the wanted one is taken."""
@@ -53,6 +54,7 @@ class HealthServer:
         self._allowed_hosts = allowed_hosts
         self._status = status
         self._is_ready = is_ready
+        self._metrics = metrics
         self._next_free = next_free
         self._sockets: list[socket.socket] = []
         self._tasks = TaskOwner("health")
@@ -76,7 +78,7 @@ class HealthServer:
                 if error.errno != errno.EADDRINUSE or not self._next_free:
                     raise
                 log.warning(
-                    "health port is taken, another one is used port=%d holder=%s", self._port, _holder(self._port)
+                    "health port is taken, another one is used port=%d holder=%s", self._port, holder_words(self._port)
                 )
                 self._sockets = await _listening(self._host, 0)
         except OSError as error:
@@ -118,7 +120,9 @@ class HealthServer:
     async def _serve(self) -> None:
         # In a thread: calls go on while the library loads.
         kind = await asyncio.to_thread(load_endpoints)
-        endpoints = kind(allowed_hosts=self._allowed_hosts, status=self._status, is_ready=self._is_ready)
+        endpoints = kind(
+            allowed_hosts=self._allowed_hosts, status=self._status, is_ready=self._is_ready, metrics=self._metrics
+        )
         self._runner = await endpoints.serve(self._sockets, stop_s=STOP_S)
 
 
@@ -158,7 +162,7 @@ def _cannot_listen(error: OSError, host: str, port: int) -> UserError:
     if error.errno == errno.EADDRINUSE:
         return UserError(
             "health_port_taken",
-            f"healthPort {port} is taken by {_holder(port)}.",
+            f"healthPort {port} is taken by {holder_words(port)}.",
             hint="Set HEALTH_PORT to a free port (0 lets the system choose one).",
         )
     if error.errno == errno.EACCES:
@@ -172,16 +176,3 @@ def _cannot_listen(error: OSError, host: str, port: int) -> UserError:
         f"healthHost {host} cannot be listened on: {error.strerror or error}.",
         hint="Set HEALTH_HOST to an address of this machine, for example 127.0.0.1.",
     )
-
-
-def _holder(port: int) -> str:
-    """Who listens on `port`, as far as this user may know."""
-    try:
-        for connection in psutil.net_connections(kind="tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:
-                if connection.pid is None:
-                    break
-                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
-    except psutil.Error:
-        pass
-    return "another program"

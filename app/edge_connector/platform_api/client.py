@@ -30,6 +30,7 @@ Res = TypeVar("Res")
 
 TokenProvider = Callable[[], Awaitable[str | None]]
 MAX_REPLY_BYTES = 64 * 1024 * 1024
+JSON = "application/json"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -109,6 +110,8 @@ class PlatformClient:
         if status >= 400:
             raise self._refusal(url, status, content)
         try:
+            if operation.media_type != JSON:
+                return msgspec.convert(content.decode(), operation.response)
             return msgspec.json.decode(content, type=operation.response)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self._not_a_platform() from error

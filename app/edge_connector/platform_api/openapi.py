@@ -54,7 +54,7 @@ def openapi_document(server_url: str = "") -> dict[str, Any]:
 def _operation_item(
     operation: Operation[Any, Any], by_type: dict[str, Any], components: dict[str, Any]
 ) -> dict[str, Any]:
-    answer = {"content": {"application/json": {"schema": by_type[str(operation.response)]}}}
+    answer = {"content": {operation.media_type: {"schema": by_type[str(operation.response)]}}}
     failure = {
         "description": "What is wrong and what to do next.",
         "content": {"application/json": {"schema": by_type[str(m.ErrorReply)]}},

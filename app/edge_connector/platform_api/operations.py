@@ -39,6 +39,7 @@ class Operation(Generic[Req, Res]):
         request: struct of the JSON body, None when there is none.
         response: struct of the answer, or `dict` for a free document.
         query: struct of the query parameters, None when there are none.
+        media_type: of the answer; text when it is not JSON.
         optional_body: whether the body may be left out; then all its defaults hold.
     """
 
@@ -52,6 +53,7 @@ class Operation(Generic[Req, Res]):
     status: int = 200
     query: type[msgspec.Struct] | None = None
     optional_body: bool = False
+    media_type: str = "application/json"
 
 
 SETUP = Operation(
@@ -70,6 +72,10 @@ LIVEZ: Operation[None, m.Health] = Operation(
 HEALTHZ: Operation[None, m.Health] = Operation(
     "healthz", "GET", "/healthz", None, m.Health, Scope.PUBLIC, "Whether the platform serves"
 )
+METRICS: Operation[None, str] = Operation(
+    "metrics", "GET", "/metrics", None, str, Scope.MANAGE, "Counters for monitoring, as Prometheus text",
+    media_type="text/plain; version=0.0.4; charset=utf-8",
+)  # fmt: skip
 WHOAMI: Operation[None, m.Whoami] = Operation(
     "whoami", "GET", "/api/v1/whoami", None, m.Whoami, Scope.IDENTITY, "Who the credentials stand for"
 )
@@ -126,7 +132,7 @@ CANCEL_CALL: Operation[None, m.Call] = Operation(
 )  # fmt: skip
 
 OPERATIONS: tuple[Operation[Any, Any], ...] = (
-    SETUP, JWKS, OPENAPI, LIVEZ, HEALTHZ, WHOAMI, CREATE_SESSION_TOKEN,
+    SETUP, JWKS, OPENAPI, LIVEZ, HEALTHZ, METRICS, WHOAMI, CREATE_SESSION_TOKEN,
     LIST_SERVER_TOKENS, CREATE_SERVER_TOKEN, REVOKE_SERVER_TOKEN,
     LIST_DEPLOYMENTS, CREATE_DEPLOYMENT, GET_DEPLOYMENT, DELETE_DEPLOYMENT, ROTATE_SECRET,
     LIST_TOOLS, CREATE_CALL, LIST_CALLS, GET_CALL, CANCEL_CALL,

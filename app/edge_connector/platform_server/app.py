@@ -205,6 +205,7 @@ class PlatformServer:
             router=router,
             tool_rpc=tool_rpc,
             first_start=first_start,
+            store_file=self._directory.store,
             api_url=api_url,
             rpc_url=rpc_url,
             hosts=hosts,

@@ -174,6 +174,11 @@ class Fleet:
                 return state
         return None
 
+    @property
+    def size(self) -> int:
+        """How many deployments there are."""
+        return len(self._states)
+
     def live(self) -> list[DeploymentState]:
         """Deployments with a link."""
         return [state for state in self._states.values() if state.link is not None]

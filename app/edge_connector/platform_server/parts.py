@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from edge_connector.core.clock import Clock
 from edge_connector.platform_server.deployments import Deployments
@@ -31,6 +32,7 @@ class Parts:
     router: CallRouter
     tool_rpc: ToolRpcEndpoint
     first_start: FirstStart
+    store_file: Path
     api_url: str
     rpc_url: str
     hosts: HostCheck

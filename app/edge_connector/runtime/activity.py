@@ -6,10 +6,12 @@ Kept in memory for people to look at; it is no record.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edge_connector.core.clock import Clock, to_iso
 from edge_connector.core.status import Activity
+from edge_connector.runtime.call_counts import CallCounts
 from edge_connector.tools.calls import CallOutcome, CallRequest
 
 MAX_RECENT = 500
@@ -56,8 +58,10 @@ class _Minute:
 class ActivityLog:
     """Counts finished calls; probes are left out, they are not work."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, is_served: Callable[[str], bool]) -> None:
+        """`is_served` says whether a tool of this name is offered."""
         self._clock = clock
+        self.counts = CallCounts(is_served)
         self._recent: deque[RecentCall] = deque(maxlen=MAX_RECENT)
         self._minutes: deque[_Minute] = deque((_Minute() for _ in range(MINUTES)), maxlen=MINUTES)
         self._minute = int(clock.monotonic() // 60)
@@ -66,6 +70,7 @@ class ActivityLog:
         """Note a call that ended."""
         if request.probe:
             return
+        self.counts.add(outcome.tool, outcome.kind, outcome.duration_ms)
         self._roll()
         minute = self._minutes[-1]
         minute.calls += 1

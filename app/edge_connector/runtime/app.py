@@ -26,6 +26,7 @@ from edge_connector.control.server import ControlServer
 from edge_connector.core.clock import Clock, SystemClock, to_iso
 from edge_connector.core.errors import Fatal, NeedsLogin
 from edge_connector.core.log import hide
+from edge_connector.core.metrics import Sample
 from edge_connector.core.services import ServiceStack
 from edge_connector.core.tasks import TaskOwner
 from edge_connector.health.server import HealthServer
@@ -35,6 +36,7 @@ from edge_connector.runtime.calls import CallDesk
 from edge_connector.runtime.commands import Commands
 from edge_connector.runtime.facts import fill_sources
 from edge_connector.runtime.liveness import Liveness
+from edge_connector.runtime.metrics import collect
 from edge_connector.runtime.pause import Pause
 from edge_connector.runtime.uplink import Uplink
 from edge_connector.tools.calls import MIB, ExecutorConfig
@@ -177,7 +179,7 @@ class ConnectorRuntime:
             draw=self._draw,
         )
         self._link = self._uplink.link
-        self.activity = ActivityLog(self._clock)
+        self.activity = ActivityLog(self._clock, self._is_served)
         self.ledger = CallLedger(
             self._paths.ledger_file,
             limits=Limits(max_age_s=settings.ledger_days * 86_400, max_bytes=settings.ledger_max_mb * MIB),
@@ -214,7 +216,8 @@ class ConnectorRuntime:
             port=settings.health_port,
             allowed_hosts=settings.health_allowed_hosts,
             status=self.board.snapshot,
-            is_ready=lambda: not self._stop_requested.is_set() and self._liveness.is_ready(),
+            is_ready=self._is_ready,
+            metrics=self._metrics,
             next_free=self._next_free_health_port,
         )
         fill_sources(
@@ -341,6 +344,22 @@ class ConnectorRuntime:
             self.board.raise_problem(code, detail=detail)
         else:
             self.board.clear_problems("ledger_unavailable")
+
+    def _is_ready(self) -> bool:
+        return not self._stop_requested.is_set() and self._liveness.is_ready()
+
+    def _is_served(self, tool: str) -> bool:
+        return any(info.name == tool for info in self.executor.tools)
+
+    def _metrics(self) -> list[Sample]:
+        return collect(
+            self.board.snapshot(),
+            self.activity.counts,
+            self.executor.counters,
+            ready=self._is_ready(),
+            dropped=self.desk.dropped,
+            ledger=self._paths.ledger_file,
+        )
 
     # ---- parts
 

@@ -54,7 +54,13 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 
 @asynccontextmanager
 async def serving(**options: Any) -> AsyncIterator[HealthServer]:
-    given: dict[str, Any] = {"host": "127.0.0.1", "port": 0, "allowed_hosts": (), "is_ready": lambda: True} | options
+    given: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "port": 0,
+        "allowed_hosts": (),
+        "is_ready": lambda: True,
+        "metrics": list,
+    } | options
     health = HealthServer(status=known_status, **given)
     await health.start()
     try:

@@ -117,7 +117,8 @@ class HttpApplication:
             answer = await perform(ApiRequest(caller, body, query, dict(request.path_params), address))
             # Connectors compare their clock with it (RFC 9110, section 6.6.1).
             date = {"Date": formatdate(usegmt=True)}
-            return Response(msgspec.json.encode(answer), operation.status, date, "application/json")
+            body = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
+            return Response(body, operation.status, date, operation.media_type)
 
         return endpoint
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from edge_connector.core.clock import to_iso
+from edge_connector.core.metrics import exposition
 from edge_connector.platform_api import models as api
 from edge_connector.platform_api.openapi import openapi_document
 from edge_connector.platform_server.fleet import DeploymentState
 from edge_connector.platform_server.http.call_documents import document_of, document_of_row
 from edge_connector.platform_server.identity import Principal, digest_of, new_id, new_secret
+from edge_connector.platform_server.metrics import collect
 from edge_connector.platform_server.parts import Parts
 from edge_connector.platform_server.refusals import Refused, forbidden, not_found, too_many_attempts
 from edge_connector.platform_server.store.records import CallFilter, ServerTokenRow, UserRow
@@ -50,6 +53,10 @@ class Operations:
         if self._parts.router.is_stopping:
             raise Refused(503, "platform_stopping", "The platform is stopping.")
         return api.Health()
+
+    async def metrics(self, request: ApiRequest) -> bytes:
+        # In a thread: the first answer loads the library.
+        return await asyncio.to_thread(exposition, collect(self._parts))
 
     async def openapi(self, request: ApiRequest) -> dict[str, Any]:
         return self._openapi

@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable
 
 import msgspec
@@ -89,6 +90,8 @@ class CallRouter:
         self._all_ended = asyncio.Event()
         self._all_ended.set()
         self.is_stopping = False
+        self.outcomes: Counter[str] = Counter()
+        """Of all calls that ended since the start."""
 
     # ---- starting
 
@@ -317,6 +320,7 @@ class CallRouter:
             call.timer.cancel()
             call.timer = None
         row.outcome = outcome
+        self.outcomes[outcome] += 1
         row.duration_ms = round((asyncio.get_running_loop().time() - call.started) * 1000, 3)
         if error is not None:
             call.error = error

@@ -186,6 +186,12 @@ class ToolRpcEndpoint:
             if isinstance(connection.peer, CallerLink):
                 self._callers.discard(connection.peer)
 
+    def sessions(self) -> dict[str, int]:
+        """How many sessions there are by role; `new` ones have not said who they are."""
+        callers = len(self._callers)
+        known = sum(1 for connection in self._connections if connection.peer is not None)
+        return {"connector": known - callers, "caller": callers, "new": len(self._connections) - known}
+
     # ---- admission
 
     def _admit_caller(self, connection: Connection, principal: Principal) -> CallerLink:

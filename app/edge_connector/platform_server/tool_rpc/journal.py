@@ -35,6 +35,11 @@ class CallJournal:
         self._confirming: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def waiting(self) -> int:
+        """How many calls were collected and not handed over yet."""
+        return len(self._new) + len(self._ended)
+
     def when_kept(self, confirm: Callable[[str], None], call_id: str) -> None:
         """Call `confirm(call_id)` once everything that was collected until now is committed; never when that fails."""
         self._kept.append((confirm, call_id))
