@@ -342,7 +342,7 @@ class _Runtime:
         clock = SystemClock()
         self.directory = directory
         self.pause = Pause(directory / "pause.json", clock, on_pause=lambda: None, on_resume=lambda: None)
-        self.activity = ActivityLog(clock)
+        self.activity = ActivityLog(clock, lambda name: False)
         self.executor = SimpleNamespace(tools=[], reload=self._nothing)
         self.desk = _Desk()
 
