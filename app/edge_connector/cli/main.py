@@ -17,6 +17,11 @@ def main() -> None:
 
         worker_main()
         return
+    if arguments[:1] == ["drill-program"]:
+        # The drill starts the program once more, with a thread that tells how many tasks it has.
+        from edge_connector.cli.drill.telling import main as telling_main
+
+        sys.exit(telling_main(arguments[1:]))
     from edge_connector.cli.table import run
 
     sys.exit(run(arguments))

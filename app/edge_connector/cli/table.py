@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "config": ("edge_connector.cli.settings", "Show and change settings, and where each value comes from."),
     "deployment": ("edge_connector.cli.deployments", "Create deployments on the platform."),
     "autostart": ("edge_connector.cli.autostart", "Start the connector with your session."),
+    "drill": ("edge_connector.cli.drill.command", "Let faults loose on a set-up of its own and check what came of it."),
     "platform": ("edge_connector.cli.platform", "Run or back up a platform of your own."),
 }
 """Name, module and one line of help, in the order of the help page. Each module has a click command of that name."""

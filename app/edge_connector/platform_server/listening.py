@@ -25,6 +25,19 @@ DRAINED = "edge_connector.drained"
 """Extension in the scope of a WebSocket: a coroutine function that returns when the server's buffer is empty."""
 
 
+class _FaultOfThePeer(logging.Filter):
+    """A frame that is no UTF-8 is closed with 1007; it is the peer's fault and needs no traceback of ours."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info is not None and isinstance(record.exc_info[1], UnicodeDecodeError):
+            record.exc_info = None
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+        return True
+
+
+_FAULT_OF_THE_PEER = _FaultOfThePeer()
+
+
 def bind(host: str, port: int, *, flag: str) -> socket.socket:
     """A TCP socket bound to `host` and `port` (0 means any free one).
 
@@ -161,6 +174,7 @@ class EmbeddedServer:
             timeout_graceful_shutdown=3,
         )
         config.load()
+        logging.getLogger("uvicorn.error").addFilter(_FAULT_OF_THE_PEER)
         config.ssl = tls
         self._server = uvicorn.Server(config)
         self._server.lifespan = config.lifespan_class(config)

@@ -1,0 +1,107 @@
+"""Hundreds of calls while links break and programs are killed, as a seed decides; then the checks of a drill.
+
+A failing run prints its seed: `FAULTS_SEED=<seed> python -m pytest tests/faults/test_storm.py` repeats the same storm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from edge_connector.cli.drill.checks import CHECKS
+from edge_connector.cli.drill.evidence import Evidence
+from edge_connector.cli.drill.plan import KINDS, storm
+from edge_connector.cli.drill.world import World, summary
+from tests.support.processes import COMMAND, clean_environment
+from tests.support.waiting import eventually
+
+ROUNDS = 2
+
+
+def _seed() -> int:
+    """The one that was asked for, always the same in CI, else a new one each time."""
+    asked = os.environ.get("FAULTS_SEED")
+    return int(asked) if asked else 1 if "CI" in os.environ else secrets.randbelow(2**32)
+
+
+def _folders() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("ec-drill-*"))
+
+
+@pytest.mark.timeout(180)
+async def test_every_check_holds_after_a_long_storm(tmp_path: Path) -> None:
+    seed, faults = _seed(), list[str]()
+    async with World(seed=seed, callers=8, on_event=faults.append) as world:
+        await world.weather(storm(seed, ROUNDS * len(KINDS)))
+        await world.recover()
+        evidence = await world.close_books()
+        findings = {check.id: found for check in CHECKS if (found := check.findings(evidence))}
+        if findings:
+            shutil.copytree(world.root, tmp_path / "world", ignore=shutil.ignore_patterns("*.sock"))
+    told = f"FAULTS_SEED={seed}\n{summary(evidence)}\n{faults}\nlogs: {tmp_path / 'world'}"
+    assert not findings, f"{json.dumps(findings, indent=2)}\n{told}"
+    assert _worth_it(evidence), told
+
+
+def _worth_it(evidence: Evidence) -> bool:
+    """Hundreds of calls, of which some met a fault and most did not."""
+    outcomes = summary(evidence)["outcomes"]
+    return len(evidence.calls) >= 200 and outcomes["succeeded"] >= 100 and outcomes.get("interrupted", 0) >= 1
+
+
+@pytest.mark.timeout(120)
+async def test_the_drill_command_says_what_it_saw(tmp_path: Path) -> None:
+    before = _folders()
+    environment = clean_environment(HOME=tmp_path, EC_HOME=tmp_path / "installation")
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, "drill", "--json", "--seed", "3", env=environment, cwd=tmp_path,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await process.communicate()
+    document = json.loads(out)
+    assert (process.returncode, document["passed"], document["seed"]) == (0, True, 3), f"{document}\n{err.decode()}"
+    assert [check["id"] for check in document["checks"]] == [check.id for check in CHECKS]
+    assert {check["status"] for check in document["checks"]} == {"ok"}
+    # Each kind once, and the last cut.
+    assert len(document["faults"]) == len(KINDS) + 1
+    assert document["outcomes"]["succeeded"] >= 20
+    assert err == b"" and list(tmp_path.iterdir()) == [] and _folders() == before
+
+
+async def test_a_drill_that_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
+    before = _folders()
+    process = subprocess.Popen(
+        [*COMMAND, "drill"], env=clean_environment(HOME=tmp_path), cwd=tmp_path,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        os.set_blocking(process.stdout.fileno(), False)
+        seen = b""
+
+        def faults_come() -> bool:
+            nonlocal seen
+            assert process.stdout is not None
+            seen += process.stdout.read() or b""
+            return b" s  " in seen
+
+        await eventually(faults_come, what="the first fault", deadline_s=40)
+        os.killpg(process.pid, signal.SIGINT)
+        await eventually(lambda: process.poll() is not None, what="the drill to end", deadline_s=20)
+        assert process.returncode == 130
+        assert b"Traceback" not in seen + (process.stdout.read() or b"")
+        assert _folders() == before
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
