@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import msgspec
@@ -170,6 +172,19 @@ async def test_an_idempotency_key_gives_the_same_call(tmp_path: Path) -> None:
         await platform.restart()
         after = await platform.call("echo", {"n": 1}, key="k1")
         assert (after.id, result_of(after)) == (call.id, 7)
+
+
+async def test_who_is_told_an_outcome_by_key_finds_it_kept_already(tmp_path: Path) -> None:
+    async with running_platform(tmp_path) as platform:
+        edge = await platform.deploy()
+        (file,) = [path for path in platform.config.data.iterdir() if path.read_bytes()[:6] == b"SQLite"]
+        async with connector(platform.rpc_url, pair(edge.id, edge.secret)):
+            for number in range(20):
+                reply = await platform.call("echo", {"n": number}, key=f"kept-{number}")
+                # As a second process sees it: what the store had not committed a crash would take back.
+                with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as store:
+                    kept = store.execute("SELECT outcome FROM calls WHERE id = ?", (reply.id,)).fetchone()
+                assert kept == ("succeeded",)
 
 
 async def test_a_refused_call_does_not_use_its_key_up(tmp_path: Path) -> None:

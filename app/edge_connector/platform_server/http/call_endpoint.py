@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from edge_connector.core.errors import EdgeError
 from edge_connector.platform_api import models as api
 from edge_connector.platform_api.operations import Scope
 from edge_connector.platform_server.http.call_documents import document_of, document_of_row, failure_of
@@ -20,6 +22,8 @@ from edge_connector.platform_server.parts import Parts
 from edge_connector.platform_server.refusals import Refused, forbidden, invalid_request, too_many_attempts, unauthorized
 from edge_connector.platform_server.tool_rpc.arguments import problem_of
 from edge_connector.platform_server.tool_rpc.calls import CallOrder, PendingCall
+
+log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_KEY = 200
@@ -96,6 +100,7 @@ class CallEndpoint:
             if not request.wait and not call_or_row.row.outcome:
                 return 202, _encode(document_of(call_or_row))
             await self._ended(call_or_row)
+            await self._written()
             return 200, _encode(document_of(call_or_row))
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         call = self._start(order, lambda _: None if ended.done() else ended.set_result(None))
@@ -155,6 +160,15 @@ class CallEndpoint:
             if made is None or made.row.outcome:
                 self._keys.pop(slot, None)
             reserved.set_result(made)
+
+    async def _written(self) -> None:
+        """Until the outcome is in the store: who is told of it now is told the same after a crash."""
+        self._parts.journal.flush()
+        try:
+            await self._parts.store.settle()
+        except EdgeError as error:
+            # The outcome is true all the same, and nobody else could tell the caller.
+            log.warning("an outcome was told and not kept code=%s error=%s", error.code, error)
 
     async def _stored(self, order: CallOrder) -> Any:
         self._parts.journal.flush()
