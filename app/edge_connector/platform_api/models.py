@@ -304,7 +304,8 @@ class Call(Reply, omit_defaults=True):
     state: Literal["received", "accepted", "finished"]
     outcome: CallOutcome | None
     deployment: str
-    attempt: int
+    attempts: int
+    """How often it was sent to the connector: more than once only for tools that may be repeated."""
     duration_ms: float | None
     result: Raw | UnsetType = UNSET
     error: CallFailure | None = None

@@ -44,6 +44,7 @@ class ToolDeclaration:
     risk: str = "execute"
     repeat: str = "once"
     timeout_s: float | None = None
+    secrets: tuple[str, ...] = ()
 
 
 @overload
@@ -57,6 +58,7 @@ def tool(
     risk: Risk = "execute",
     repeat: Repeat = "once",
     timeout_s: float | None = None,
+    secrets: tuple[str, ...] = (),
 ) -> Callable[[F], F]: ...
 def tool(
     function: F | None = None,
@@ -68,6 +70,7 @@ def tool(
     risk: Risk = "execute",
     repeat: Repeat = "once",
     timeout_s: float | None = None,
+    secrets: tuple[str, ...] = (),
 ) -> F | Callable[[F], F]:
     """Offer a typed function, sync or async, as a tool. The function itself stays as it is and can be called in tests.
 
@@ -82,8 +85,10 @@ def tool(
         risk: what a call may do to the world.
         repeat: may a call be sent again when its outcome is unknown.
         timeout_s: seconds a call may take; the connector's default otherwise.
+        secrets: parameters whose values are never kept or shown; a field deeper inside gets
+            `msgspec.Meta(extra_json_schema={"writeOnly": True})`.
     """
-    declaration = ToolDeclaration(name, title, description, risk, repeat, timeout_s)
+    declaration = ToolDeclaration(name, title, description, risk, repeat, timeout_s, secrets)
 
     def mark(target: F) -> F:
         setattr(target, DECLARATION, declaration)

@@ -168,6 +168,7 @@ def bind_function(function: Callable[..., Any], declaration: ToolDeclaration, *,
         decoder = msgspec.json.Decoder(struct)
         parameters = _schema(struct)
         parameters.pop("title", None)
+        _flag_secrets(parameters, declaration.secrets, name)
         result_decoder = None if result_type is Any else msgspec.json.Decoder(result_type)
         result_schema = {} if result_type is Any else _schema(result_type)
     except (TypeError, ValueError) as error:
@@ -276,6 +277,19 @@ def bind_handler(handler: Callable[..., Any], name: str, document: Mapping[str, 
         arguments=arguments,
         check_result=check_result if result not in ({}, True) else None,
     )
+
+
+def _flag_secrets(parameters: dict[str, Any], secrets: tuple[str, ...], name: str) -> None:
+    """Mark parameters as secret (JSON Schema 2020-12, validation, section 9.4)."""
+    properties = parameters.get("properties", {})
+    for secret in secrets:
+        if secret not in properties:
+            raise DeclarationError(
+                "secret_unknown",
+                f"{name} declares the secret {secret!r}, which is none of its parameters.",
+                _one_of(tuple(properties)) if properties else "",
+            )
+        properties[secret] = {**properties[secret], "writeOnly": True}
 
 
 def title_from_name(name: str) -> str:

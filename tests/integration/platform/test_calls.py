@@ -51,7 +51,7 @@ async def test_a_call_reaches_the_connector_and_its_result_comes_back_untouched(
             assert await platform.tool_names() == ["echo"]
             reply = await platform.call("echo", {"text": "hi", "big": 2**70, "ü": [None, 1.50]})
             assert result_of(reply) == {"text": "hi", "big": 2**70, "ü": [None, 1.5]}
-            assert (reply.deployment, reply.attempt, reply.state) == (edge.id, 1, "finished")
+            assert (reply.deployment, reply.attempts, reply.state) == (edge.id, 1, "finished")
             context = peer.calls[0].context
             assert (context.organization, context.deployment) == (platform.organization_id, edge.id)
             assert peer.calls[0].remaining_ms == 60_000

@@ -54,7 +54,7 @@ def _document(row: CallRow) -> api.Call:
         state="finished" if row.outcome else "received",
         outcome=row.outcome or None,  # type: ignore[arg-type]
         deployment=row.deployment_id,
-        attempt=row.attempt,
+        attempts=row.attempt,
         duration_ms=row.duration_ms,
         started_at=to_iso(row.started_at),
         agent=row.agent,

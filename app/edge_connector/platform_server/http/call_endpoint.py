@@ -41,7 +41,7 @@ class _Answer(msgspec.Struct, rename="camel", omit_defaults=True):
     state: str
     outcome: str | None
     deployment: str
-    attempt: int
+    attempts: int
     duration_ms: float | None
     result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     error: api.CallFailure | None = None

@@ -1,6 +1,7 @@
 """The routing of calls: which connector runs it, what is open, and exactly one outcome for each. No sockets, no HTTP.
 
 An open call whose link drops stays open until its deadline: the same deployment may bring its outcome over a new link.
+When it comes back, or says that the call was interrupted, a call of a tool that may be repeated is sent again.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ GRACE_S = 0.25
 """The connector enforces the deadline; the platform waits this much longer for its report before it speaks itself."""
 MAX_QUEUED_BYTES = 32 * 1024 * 1024
 MAX_OPEN_PER_CONNECTOR = 10_000
+MAX_ATTEMPTS = 3
+"""How often a call of a tool that may be repeated is sent, within its one deadline."""
+REPEATABLE = ("read", "repeatable")
 OUTCOME_UNKNOWN = "outcome_unknown"
 NO_DETAIL = b"null"
 
@@ -49,9 +53,12 @@ class PendingCall(msgspec.Struct, kw_only=True, eq=False):
     link: Link | None
     """The link that it was sent over; None once that was lost."""
     started: float
+    arguments: Raw
     on_end: OnEnd
     keep: bool
     """Whether the result goes into the store."""
+    deadline: float = 0.0
+    """On the loop's clock."""
     timer: asyncio.TimerHandle | None = None
     is_accepted: bool = False
     cancel_reason: str | None = None
@@ -161,6 +168,7 @@ class CallRouter:
             deployment=state,
             link=state.link,
             started=asyncio.get_running_loop().time(),
+            arguments=order.arguments,
             on_end=on_end,
             keep=order.keep,
         )
@@ -184,21 +192,26 @@ class CallRouter:
         self._open[row.id] = call
         self._all_ended.clear()
         state.open_calls += 1
-        link.send(
-            m.Call(
-                id=row.id,
-                tool=row.tool,
-                arguments=order.arguments,
-                remaining_ms=timeout_ms,
-                context=m.CallContext(
-                    user=row.user, organization=row.organization_id, deployment=row.deployment_id, agent=row.agent
-                ),
-            )
-        )
+        link.send(self._message(call, timeout_ms))
+        call.deadline = call.started + timeout_ms / 1000
         loop = asyncio.get_running_loop()
-        call.timer = loop.call_at(call.started + timeout_ms / 1000 + GRACE_S, self._deadline, call, timeout_ms)
+        call.timer = loop.call_at(call.deadline + GRACE_S, self._deadline, call, timeout_ms)
         if not recorded:
             self._journal.started(call)
+
+    @staticmethod
+    def _message(call: PendingCall, remaining_ms: int) -> m.Call:
+        row = call.row
+        return m.Call(
+            id=row.id,
+            tool=row.tool,
+            arguments=call.arguments,
+            remaining_ms=remaining_ms,
+            context=m.CallContext(
+                user=row.user, organization=row.organization_id, deployment=row.deployment_id, agent=row.agent
+            ),
+            attempt=row.attempt,
+        )
 
     def start(self, order: CallOrder, on_end: OnEnd) -> PendingCall:
         """Choose, prepare and dispatch.
@@ -250,13 +263,53 @@ class CallRouter:
         elif message.id not in self._open:
             self._late(state, message.id, "succeeded")
 
-    def failure(self, state: DeploymentState, message: m.Failure) -> None:
-        """The call ended without a result."""
+    def failure(self, state: DeploymentState, message: m.Failure) -> bool:
+        """The call ended without a result; False when another attempt took its place, which needs no receipt."""
         call = self._of(state, message.id)
-        if call is not None:
+        if call is None:
+            if message.id not in self._open:
+                self._late(state, message.id, message.outcome.value)
+        elif message.outcome is m.Outcome.INTERRUPTED:
+            return self._interrupted(call, message)
+        elif message.outcome is m.Outcome.REFUSED and call.row.attempt > 1:
+            # An earlier attempt may have run: `refused` would say that it did not.
+            reason = f"interrupted, outcome unknown: a later attempt was refused: {message.error.message}"
+            error = msgspec.structs.replace(message.error, code=OUTCOME_UNKNOWN, message=reason)
+            self._settle(call, "interrupted", error=error)
+        else:
             self._settle(call, message.outcome.value, error=message.error)
-        elif message.id not in self._open:
-            self._late(state, message.id, message.outcome.value)
+        return True
+
+    def _interrupted(self, call: PendingCall, message: m.Failure) -> bool:
+        """An attempt ended and nobody knows how far it came: send the call again if that may be."""
+        if 0 < message.attempt < call.row.attempt:
+            return False
+        state = call.deployment
+        if not self._may_repeat(call):
+            self._settle(call, "interrupted", error=message.error)
+        elif state.is_serving and state.link is not None:
+            self._send_again(call, state.link)
+            return False
+        else:
+            # It is about to go; it may be back in time.
+            call.link = None
+            call.error = message.error
+        return True
+
+    def _may_repeat(self, call: PendingCall) -> bool:
+        if self.is_stopping or call.cancel_reason is not None or call.row.attempt >= MAX_ATTEMPTS:
+            return False
+        spec = call.deployment.tools.get(call.row.tool)
+        return spec is not None and spec.repeat in REPEATABLE and _remaining_ms(call) > 0
+
+    def _send_again(self, call: PendingCall, link: Link) -> None:
+        row = call.row
+        row.attempt += 1
+        call.link = link
+        call.error = None
+        log.info("call sent again call=%s tool=%s attempt=%d", row.id, row.tool, row.attempt)
+        link.send(self._message(call, _remaining_ms(call)))
+        self._journal.started(call)
 
     def _of(self, state: DeploymentState, call_id: str) -> PendingCall | None:
         call = self._open.get(call_id)
@@ -280,11 +333,15 @@ class CallRouter:
                     call.link = None
 
     def link_registered(self, state: DeploymentState, link: Link) -> None:
-        """Tell a new link which of the calls it may still hold are not wanted any more."""
+        """Tell a new link which of the calls it may still hold are not wanted any more, and send others again."""
         if state.open_calls:
             for call in self._open.values():
-                if call.deployment is state and call.cancel_reason is not None:
+                if call.deployment is not state:
+                    continue
+                if call.cancel_reason is not None:
                     link.send(m.Cancel(id=call.row.id, reason=call.cancel_reason))
+                elif call.link is None and self._may_repeat(call):
+                    self._send_again(call, link)
 
     # ---- ending
 
@@ -303,7 +360,7 @@ class CallRouter:
     def _deadline(self, call: PendingCall, timeout_ms: int) -> None:
         call.timer = None
         if call.link is None:
-            self._settle(call, "interrupted", error=outcome_unknown())
+            self._settle(call, "interrupted", error=call.error or outcome_unknown())
             return
         call.link.send(m.Cancel(id=call.row.id, reason="deadline"))
         text = f"The tool {call.row.tool!r} gave no outcome within {timeout_ms / 1000:g} s."
@@ -347,6 +404,11 @@ class CallRouter:
     def open_calls(self) -> int:
         """How many calls have no outcome yet."""
         return len(self._open)
+
+
+def _remaining_ms(call: PendingCall) -> int:
+    """Time left for the tool."""
+    return int((call.deadline - asyncio.get_running_loop().time()) * 1000)
 
 
 def outcome_unknown() -> m.CallError:

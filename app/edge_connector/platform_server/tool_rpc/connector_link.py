@@ -91,8 +91,8 @@ class ConnectorLink:
             self._journal.when_kept(self._confirm, message.id)
         elif kind is m.Failure:
             assert isinstance(message, m.Failure)
-            self._router.failure(self.state, message)
-            self._journal.when_kept(self._confirm, message.id)
+            if self._router.failure(self.state, message):
+                self._journal.when_kept(self._confirm, message.id)
         else:
             self._handle_seldom(message)
 

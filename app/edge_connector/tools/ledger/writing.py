@@ -96,6 +96,8 @@ class _Change:
     result: str | None = None
     detail: str | None = None
     is_local: bool = False
+    is_superseded: bool = False
+    """A later attempt in the same batch takes the place of its row."""
 
 
 _COLUMNS = CallRow.__struct_fields__
@@ -169,6 +171,8 @@ class LedgerWriter:
             body = _encode(event)
             head_hash = link_hash(head_hash, body)
             events.append((head_seq, event.call, body.decode(), head_hash))
+            if change.is_superseded:
+                continue
             if change.row is not None:
                 calls += 1
                 _complete(change.row, change)
@@ -200,6 +204,8 @@ class LedgerWriter:
             kind = type(entry)
             if kind is Received:
                 change = self._received(entry)  # type: ignore[arg-type]
+                if (older := open_changes.get(entry.call_id)) is not None:
+                    older.is_superseded = True
                 open_changes[entry.call_id] = change
                 made.append(change)
                 continue

@@ -81,8 +81,25 @@ class Platform:
     def connect(self, number: int = 0) -> RecordingLink:
         link = RecordingLink()
         self.fleet.attach(self.state(number), link)
-        self.fleet.register(self.state(number), {"echo": m.ToolSpec(name="echo")}, m.RuntimeInfo())
+        tools = {"echo": m.ToolSpec(name="echo"), "read": m.ToolSpec(name="read", repeat="read")}
+        self.fleet.register(self.state(number), tools, m.RuntimeInfo())
         return link
+
+    def disconnect(self, number: int = 0) -> None:
+        link = self.state(number).link
+        assert link is not None
+        self.fleet.detach(self.state(number), link, "connection lost")
+        self.router.link_lost(self.state(number), link)
+
+    def reconnect(self, number: int = 0) -> RecordingLink:
+        link = self.connect(number)
+        self.router.link_registered(self.state(number), link)
+        return link
+
+    def interrupt(self, call: PendingCall, *, attempt: int = 0) -> bool:
+        error = m.CallError(code="worker_died", message="It died.")
+        failure = m.Failure(id=call.row.id, outcome=m.Outcome.INTERRUPTED, error=error, attempt=attempt)
+        return self.router.failure(call.deployment, failure)
 
     def start(self, tool: str = "echo", *, deployment: str = "", timeout_ms: int = 0) -> PendingCall:
         order = CallOrder(
@@ -203,3 +220,99 @@ async def test_a_link_that_goes_while_a_call_is_recorded_refuses_it() -> None:
     assert platform.ended == [call]
     assert (call.row.outcome, call.row.error_code) == ("refused", "connector_unavailable")
     assert platform.state().open_calls == 0
+
+
+def attempts(link: RecordingLink) -> list[int]:
+    return [message.attempt for message in link.sent if isinstance(message, m.Call)]
+
+
+async def test_an_interrupted_read_is_sent_again_three_times_at_most() -> None:
+    platform = Platform()
+    call = platform.start("read", timeout_ms=60_000)
+    assert [platform.interrupt(call), platform.interrupt(call, attempt=2)] == [False, False]
+    assert attempts(platform.links[0]) == [1, 2, 3]
+    sent = [message for message in platform.links[0].sent if isinstance(message, m.Call)]
+    assert {message.id for message in sent} == {call.row.id}
+    assert all(0 < message.remaining_ms <= 60_000 for message in sent)
+    assert platform.interrupt(call, attempt=3)
+    assert (call.row.outcome, call.row.error_code, call.row.attempt) == ("interrupted", "worker_died", 3)
+
+
+async def test_an_interrupted_once_is_the_end() -> None:
+    platform = Platform()
+    call = platform.start("echo")
+    assert platform.interrupt(call)
+    assert (attempts(platform.links[0]), call.row.outcome, call.row.attempt) == ([1], "interrupted", 1)
+
+
+async def test_a_read_is_sent_again_when_its_deployment_is_back_and_a_once_is_not() -> None:
+    platform = Platform()
+    read, once = platform.start("read"), platform.start("echo")
+    platform.disconnect()
+    link = platform.reconnect()
+    assert [(message.id, message.attempt) for message in link.sent if isinstance(message, m.Call)] == [(read.row.id, 2)]
+    # The connector's report of the first attempt crossed the second one on the way.
+    assert not platform.interrupt(read, attempt=1)
+    assert read.row.outcome == ""
+    platform.router.result(platform.state(), m.Result(id=read.row.id, result=Raw(b"1")))
+    platform.router.result(platform.state(), m.Result(id=once.row.id, result=Raw(b"1")))
+    assert [(call.row.outcome, call.row.attempt) for call in platform.ended] == [("succeeded", 2), ("succeeded", 1)]
+
+
+async def test_registering_again_on_the_same_link_sends_nothing_again() -> None:
+    platform = Platform()
+    platform.start("read")
+    platform.router.link_registered(platform.state(), platform.links[0])
+    assert attempts(platform.links[0]) == [1]
+
+
+async def test_a_read_that_a_leaving_connector_interrupts_waits_for_its_return() -> None:
+    platform = Platform()
+    call = platform.start("read")
+    platform.state().leaving = "stopping"
+    assert platform.interrupt(call)
+    assert call.row.outcome == ""
+    platform.disconnect()
+    assert attempts(platform.reconnect()) == [2]
+
+
+async def test_a_read_whose_deployment_stays_away_ends_as_it_was_reported() -> None:
+    platform = Platform()
+    call = platform.start("read", timeout_ms=1)
+    platform.state().leaving = "stopping"
+    call.deadline += 10
+    platform.interrupt(call)
+    await eventually(lambda: platform.ended, what="the call ended")
+    assert (call.row.outcome, call.row.error_code) == ("interrupted", "worker_died")
+
+
+async def test_nothing_is_sent_again_after_a_cancel_or_the_deadline_or_without_the_tool() -> None:
+    platform = Platform()
+    cancelled, late, gone = (platform.start("read", timeout_ms=60_000) for _ in range(3))
+    platform.router.cancel(cancelled, "enough")
+    assert platform.interrupt(cancelled)
+    late.deadline -= 60
+    assert platform.interrupt(late)
+    platform.fleet.register(platform.state(), {"echo": m.ToolSpec(name="echo")}, m.RuntimeInfo())
+    assert platform.interrupt(gone)
+    assert [call.row.outcome for call in (cancelled, late, gone)] == ["interrupted"] * 3
+    assert attempts(platform.links[0]) == [1, 1, 1]
+
+
+async def test_a_refused_later_attempt_does_not_hide_the_first_one() -> None:
+    platform = Platform()
+    call = platform.start("read")
+    platform.interrupt(call)
+    error = m.CallError(code="busy", message="No room.")
+    platform.router.failure(platform.state(), m.Failure(id=call.row.id, outcome=m.Outcome.REFUSED, error=error))
+    assert (call.row.outcome, call.row.error_code) == ("interrupted", "outcome_unknown")
+    assert "No room." in call.row.error_message
+
+
+async def test_history_shows_a_later_attempt_while_the_call_is_open() -> None:
+    platform = Platform()
+    call = platform.start("read")
+    platform.journal.flush()
+    platform.interrupt(call)
+    platform.journal.flush()
+    assert [(row.id, row.attempt) for row in platform.history.rows] == [(call.row.id, 2), (call.row.id, 2)]
