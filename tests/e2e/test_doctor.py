@@ -50,6 +50,21 @@ async def test_a_killed_connector_leaves_a_stale_lock_that_fix_removes(access: A
         assert not process.lock_file.exists()
 
 
+async def test_a_connector_that_does_not_answer_is_told_and_left_alone(access: Access, home: Path) -> None:
+    async with access.connector(home) as fixed:
+        fixed.process.send(signal.SIGSTOP)
+        shown = await fixed.process.command("doctor", "--json", "--only", "runtime,lock,duplicate")
+        found = {check["id"]: check for check in shown.document["checks"]}
+        assert shown.code == 1 and found["runtime"]["status"] == "fail", shown.out
+        assert "did not answer" in found["runtime"]["proof"]
+        assert f"pid {fixed.process.pid}" in found["lock"]["proof"]
+        assert found["authentication"]["status"] == "skipped"
+        assert "its session is left alone" in found["authentication"]["proof"]
+        fixed.process.send(signal.SIGCONT)
+        await fixed.process.until_state("working")
+        assert (await fixed.process.status())["link"]["reconnects"] == 0
+
+
 async def test_an_unknown_check_is_named(home: Path) -> None:
     shown = await run_command("doctor", "--only", "lokc", "--json", directory=home)
     assert (shown.code, shown.error["code"]) == (2, "unknown_check")

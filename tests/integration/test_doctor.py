@@ -294,6 +294,30 @@ async def test_another_connector_of_the_deployment(platform: RunningPlatform, ho
         assert other.board.snapshot().link.reconnects == 0, "the other one's session is left alone"
 
 
+async def test_a_running_connector_that_is_the_second_one(
+    platform: RunningPlatform, home: Path, tmp_path: Path
+) -> None:
+    variables = await deployed(platform)
+    async with (
+        running_connector(tmp_path / "first", variables),
+        running_connector(home, variables, until_working=False) as second,
+    ):
+        await eventually(lambda: second.board.problems, what="the second one to be refused")
+        results = await examine(home, variables)
+        failed(results, "duplicate", "Deployment already connected", "--take-over")
+        failed(results, "runtime", "Deployment already connected")
+        assert "knows them" in results["authentication"].proof
+
+
+async def test_a_proxy_address_that_is_wrong_does_not_show_its_password(
+    platform: RunningPlatform, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:pass-word-123@127.0.0.1:1/path")
+    results = await examine(home, await deployed(platform))
+    failed(results, "dns", "path is meaningless", "HTTPS_PROXY")
+    assert "pass-word-123" not in str(results)
+
+
 async def test_a_stale_lock_and_what_a_crash_left(platform: RunningPlatform, home: Path) -> None:
     lock = home / "edge-runtime.lock"
     lock.write_text(json.dumps({"pid": 999_999_999}))

@@ -156,7 +156,10 @@ def _from_dial(error: Exception) -> LinkDown:
             return _from_status(error.response.status_code, error.response.headers.get("Server", ""))
         case wse.NegotiationError():
             return LinkDown("not_a_platform", f"it does not speak Tool RPC ({error})")
-        case wse.ProxyError() | wse.InvalidProxy():
+        case wse.InvalidProxy():
+            # Without its address: a password may be in it.
+            return LinkDown("proxy_refused", f"its address is not valid: {error.msg}")
+        case wse.ProxyError():
             return LinkDown("proxy_refused", str(error))
         case wse.InvalidURI():
             return LinkDown("platform_unreachable", f"the address is not valid ({error})")
@@ -187,7 +190,10 @@ def proxy_for(url: str) -> ProxyAddress | None:
         named = get_proxy(parse_uri(url))
         proxy = None if named is None else parse_proxy(named)
     except (wse.InvalidURI, wse.InvalidProxy) as error:
-        raise UserError("proxy_unusable", f"The proxy cannot be used: {error}.", hint="Check HTTPS_PROXY.") from error
+        # Without its address: a password may be in it.
+        raise UserError(
+            "proxy_unusable", f"The proxy of this environment cannot be used: {error.msg}.", hint="Check HTTPS_PROXY."
+        ) from None
     if proxy is None:
         return None
     return ProxyAddress(proxy.scheme, proxy.host, proxy.port, proxy.username or "", proxy.password or "")

@@ -124,14 +124,20 @@ class StatusBoard:
     ) -> None:
         """Change what the state depends on besides link and proof."""
         old = self._flags
-        self._flags = replace(
+        self._flags = new = replace(
             old,
             stopping=old.stopping if stopping is None else stopping,
             needs_person=old.needs_person if needs_person is None else needs_person,
             paused=old.paused if paused is None else paused,
             asleep=old.asleep if asleep is None else asleep,
         )
-        self.changed("flags")
+        names = ("stopping", "needs_person", "paused", "asleep")
+        changes = [
+            (name.replace("_", " "), getattr(new, name))
+            for name in names
+            if getattr(new, name) is not getattr(old, name)
+        ]
+        self.changed(", ".join(word if is_on else f"not {word} any more" for word, is_on in changes) or "link")
 
     def raise_problem(self, code: str, *, key: str = "", **words: str) -> None:
         """Show a declared problem until it is cleared; `key` tells several of one kind apart."""
@@ -274,7 +280,8 @@ class StatusBoard:
         facts = self._facts()
         state = next_state(facts)
         if state is not self._state:
-            log.info("state %s -> %s (%s; link %s)", self._state, state, why, facts.link)
+            words = f"link {facts.link}" if why == "link" else f"{why}; link {facts.link}"
+            log.info("state %s -> %s (%s)", self._state, state, words)
             self._state, self._state_since = state, self._clock.wall()
         news = (state, frozenset(self._problems))
         if news == self._reported:

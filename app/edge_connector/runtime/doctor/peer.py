@@ -50,9 +50,10 @@ async def _authentication(subject: Subject) -> Finding:
         who = running.status["authorised"]
         if who["accepted"]:
             return ok(f"the platform accepted the {who['method']} of the running connector ({who['source']})")
-        return _of_problems(running, ("credentials_refused", "credentials_revoked", "needs_login")) or skip(
-            f"the running connector has no session: {running.status['sentence']}"
-        )
+        refused = _of_problems(running, ("credentials_refused", "credentials_revoked", "needs_login"))
+        if refused is None and (known := _of_problems(running, tuple(AFTER_AUTHENTICATION))) is not None:
+            return ok(f"the platform knows them, and refused the connector for another reason: {known.proof}")
+        return refused or skip(f"the running connector has no session: {running.status['sentence']}")
     try:
         met = await subject.introduction()
     except EdgeError as error:

@@ -7,12 +7,14 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from edge_connector.core.checks import Check, Finding, fail, ok, skip, warn
+from edge_connector.core.checks import Check, Finding, fail, in_thread, ok, skip, warn
 from edge_connector.runtime.doctor.subject import Running, Subject
 from edge_connector.runtime.state import PROOF_VALID_S
 from edge_connector.tools.calls import MIB, CallOutcome, ExecutorConfig, ToolProblem
 from edge_connector.tools.environment import scrubbed_environment
 from edge_connector.tools.executor import ToolExecutor
+from edge_connector.tools.ledger.reading import reading_file
+from edge_connector.tools.ledger.tables import read_ends
 
 DROPS_AN_HOUR = 6.0
 SLOW_TOOL = (
@@ -134,6 +136,20 @@ async def _calls(subject: Subject) -> Finding:
     return warn(seen + ", ".join(bad), " ".join(fixes))
 
 
+async def _ledger(subject: Subject) -> Finding:
+    path = subject.paths.ledger_file
+    if not path.exists():
+        return ok(f"there is none yet ({path})")
+    events = await in_thread(lambda: _count_events(path))
+    return ok(f"{events} events, {path.stat().st_size / MIB:.1f} MiB; `edge-connector calls verify` checks its chain")
+
+
+def _count_events(path: Path) -> int:
+    with reading_file(path) as connection:
+        ends = read_ends(connection)
+    return ends.head_seq - ends.anchor_seq
+
+
 async def _needed(subject: Subject) -> Running | Finding:
     running = await subject.connector()
     return skip("no connector runs that could tell") if running is None else running
@@ -148,6 +164,13 @@ WORK_CHECKS: tuple[Check[Subject], ...] = (
         run=_tools,
         needs=("configuration",),
         timeout_s=45.0,
+    ),
+    Check(
+        id="ledger",
+        what="ledger of calls",
+        looks_at="Whether it can be read, its size and the number of its events.",
+        run=_ledger,
+        needs=("directory",),
     ),
     Check(
         id="link",
