@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.access import Access
+from tests.support.networks import connect, machines
 from tests.support.processes import running_connector
 
 EDGE, OUTSIDE = "192.0.2.1", "192.0.2.2"
@@ -36,9 +36,9 @@ else:
 class Cable:
     """Two machines on a cable of their own: network namespaces with one end of a veth pair each."""
 
-    def __init__(self, name: str) -> None:
-        self.edge = f"{name}-edge"
-        self.outside = f"{name}-outside"
+    def __init__(self, edge: str, outside: str) -> None:
+        self.edge = edge
+        self.outside = outside
 
     async def get(self, port: int, path: str, header: str = "") -> tuple[int, Any]:
         """Status and document of a request from outside to the edge; status 0 when the port is closed."""
@@ -49,29 +49,11 @@ class Cable:
         return code, document
 
 
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
-
-
 @pytest.fixture(scope="module")
 def cable() -> Iterator[Cable]:
-    if os.geteuid() != 0:
-        pytest.skip("network namespaces need root")
-    cable = Cable(f"ec{os.getpid()}")
-    made: list[str] = []
-    try:
-        for name in (cable.edge, cable.outside):
-            ip("netns", "add", name)
-            made.append(name)
-            ip("-n", name, "link", "set", "lo", "up")
-        ip("-n", cable.edge, "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", cable.outside)
-        for name, address in ((cable.edge, EDGE), (cable.outside, OUTSIDE)):
-            ip("-n", name, "address", "add", f"{address}/30", "dev", "cable")
-            ip("-n", name, "link", "set", "cable", "up")
-        yield cable
-    finally:
-        for name in made:
-            ip("netns", "del", name)
+    with machines("edge", "outside") as (edge, outside):
+        connect(edge, f"{EDGE}/30", outside, f"{OUTSIDE}/30", cable="cable")
+        yield Cable(edge, outside)
 
 
 async def test_probes_from_outside_are_answered_whatever_their_host_header(

@@ -46,7 +46,7 @@ async def test_not_there_yet_shows_cause_and_next_attempt_in_documented_steps(ac
 async def test_a_host_that_does_not_exist_is_named(access: Access, home: Path) -> None:
     environment = access.environment(await access.deploy("lost"), TOOL_RPC_URL="ws://no-such-host.invalid:3001")
     async with running_connector(home, environment) as connector:
-        status = await connector.until_problem("platform_unreachable")
+        status = await connector.until_problem("host_not_found")
         assert "no-such-host.invalid" in status["problems"][0]["sentence"]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -176,7 +177,11 @@ class ScriptedSession:
 class ScriptedPlatform:
     """The server. Set the attributes before a connector dials; they hold for each session that follows."""
 
-    def __init__(self) -> None:
+    def __init__(self, listener: socket.socket | None = None) -> None:
+        """`listener`: serve on this socket instead of a free port of loopback."""
+        self._listener = listener
+        self.features: list[str] = []
+        """What the welcome promises."""
         self.sessions: list[ScriptedSession] = []
         self.dials: list[Dial] = []
         self.heartbeat_s = m.HEARTBEAT_S
@@ -195,10 +200,10 @@ class ScriptedPlatform:
         self._server: Server | None = None
 
     async def __aenter__(self) -> ScriptedPlatform:
+        where = {"sock": self._listener} if self._listener else {"host": "127.0.0.1", "port": 0}
         self._server = await serve(
             self._serve,
-            "127.0.0.1",
-            0,
+            **where,
             compression=None,
             select_subprotocol=_require_subprotocol,
             process_request=self._process_request,
@@ -219,7 +224,8 @@ class ScriptedPlatform:
     def url(self) -> str:
         """Where it listens."""
         assert self._server is not None, "the platform is not started"
-        return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        host, port = self._server.sockets[0].getsockname()
+        return f"ws://{host}:{port}"
 
     async def session(self, number: int = 1, *, deadline_s: float = DEADLINE_S) -> ScriptedSession:
         """The session with this number, once it is there."""

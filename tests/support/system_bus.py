@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -46,7 +47,11 @@ class SystemBus:
             ["dbus-daemon", f"--config-file={self._configuration}", "--nofork", "--nopidfile"],
             stderr=subprocess.DEVNULL,
         )
-        eventually_sync(self._socket.exists, what="the system bus")
+        eventually_sync(self._answers, what="the system bus")
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as asking:
+            return self._socket.exists() and asking.connect_ex(str(self._socket)) == 0
 
     def stop(self) -> None:
         """End the daemon; whoever is connected is cut off."""

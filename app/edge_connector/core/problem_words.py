@@ -18,6 +18,18 @@ PROBLEM_WORDS: dict[str, dict[str, tuple[str, str]]] = {
             "Der Plattformserver unter {url} ist nicht erreichbar: {detail}.",
             "Starten Sie die Plattform oder prüfen Sie TOOL_RPC_URL und das Netz; der Connector versucht es weiter.",
         ),
+        "host_not_found": (
+            "Der Rechnername in {url} lässt sich nicht auflösen: {detail}.",
+            "Prüfen Sie den Namen in TOOL_RPC_URL und das DNS dieses Rechners; der Connector versucht es weiter.",
+        ),
+        "no_route": (
+            "Von diesem Rechner führt kein Weg zu {url}: {detail}.",
+            "Verbinden Sie ihn mit seinem Netz oder VPN; der Connector wählt, sobald es einen Weg gibt.",
+        ),
+        "no_answer": (
+            "Unter {url} antwortet niemand: {detail}.",
+            "Prüfen Sie Rechner und Port in TOOL_RPC_URL, und dass keine Firewall den Weg nach draußen sperrt.",
+        ),
         "proxy_refused": (
             "Der Proxy auf dem Weg zu {url} hat die Verbindung abgelehnt: {detail}.",
             "Prüfen Sie HTTPS_PROXY und NO_PROXY, und ob der Proxy WebSocket-Upgrades erlaubt.",
@@ -105,6 +117,22 @@ PROBLEM_WORDS: dict[str, dict[str, tuple[str, str]]] = {
         "needs_login": (
             "{detail}",
             "Setzen Sie DEPLOYMENT_ID und DEPLOYMENT_SECRET, oder legen Sie ein Token unter dem genannten Pfad ab.",
+        ),
+        "token_expired": (
+            "{detail}",
+            "Legen Sie ein frisches Token ab, oder setzen Sie DEPLOYMENT_ID und DEPLOYMENT_SECRET.",
+        ),
+        "token_invalid": (
+            "{detail}",
+            "Legen Sie das Token so ab, wie die Plattform es zeigt, oder setzen Sie DEPLOYMENT_ID, DEPLOYMENT_SECRET.",
+        ),
+        "token_without_organization": (
+            "{detail}",
+            "Melden Sie sich bei einer Organisation an, bevor Sie das Token erstellen, und legen Sie dieses ab.",
+        ),
+        "clock_skew": (
+            "{detail}",
+            "Stellen Sie die Uhr dieses Rechners; der Connector wählt, sobald sie richtig geht.",
         ),
         "configuration": ("{detail}", "Führen Sie `edge-connector config validate` aus."),
         "ledger_unavailable": (

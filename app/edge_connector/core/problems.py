@@ -40,6 +40,24 @@ KINDS: dict[str, ProblemKind] = {
             "Start the platform or check TOOL_RPC_URL, the network and the firewall; the connector keeps trying.",
         ),
         ProblemKind(
+            "host_not_found",
+            Severity.ERROR,
+            "The host name in {url} cannot be resolved: {detail}.",
+            "Check the host in TOOL_RPC_URL and this machine's DNS; the connector keeps trying.",
+        ),
+        ProblemKind(
+            "no_route",
+            Severity.ERROR,
+            "This machine has no way to {url}: {detail}.",
+            "Connect it to its network or VPN; the connector dials as soon as there is a way.",
+        ),
+        ProblemKind(
+            "no_answer",
+            Severity.ERROR,
+            "Nothing answers at {url}: {detail}.",
+            "Check host and port in TOOL_RPC_URL, and that no firewall drops outbound connections to them.",
+        ),
+        ProblemKind(
             "proxy_refused",
             Severity.ERROR,
             "The proxy between here and {url} refused the connection: {detail}.",
@@ -170,6 +188,30 @@ KINDS: dict[str, ProblemKind] = {
             Severity.PERSON,
             "{detail}",
             "Set DEPLOYMENT_ID and DEPLOYMENT_SECRET, or save a token at the path named.",
+        ),
+        ProblemKind(
+            "token_expired",
+            Severity.PERSON,
+            "{detail}",
+            "Save a fresh token, or set DEPLOYMENT_ID and DEPLOYMENT_SECRET.",
+        ),
+        ProblemKind(
+            "token_invalid",
+            Severity.PERSON,
+            "{detail}",
+            "Save a token as the platform shows it, or set DEPLOYMENT_ID and DEPLOYMENT_SECRET.",
+        ),
+        ProblemKind(
+            "token_without_organization",
+            Severity.PERSON,
+            "{detail}",
+            "Log in to an organization before making the token, then save that one.",
+        ),
+        ProblemKind(
+            "clock_skew",
+            Severity.PERSON,
+            "{detail}",
+            "Set this machine's clock; the connector dials as soon as it is right.",
         ),
         ProblemKind(
             "configuration",

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from edge_connector.core.backoff import Backoff
 from edge_connector.core.clock import Clock
 from edge_connector.core.errors import EdgeError
+from edge_connector.core.problems import KINDS
 from edge_connector.core.status import LinkPhase
 from edge_connector.core.tasks import TaskOwner
 from edge_connector.link.connection import LinkConnection, LinkHandler
@@ -179,7 +180,9 @@ class Link:
         except LinkDown as down:
             return down, None, 0.0
         except EdgeError as error:
-            return LinkDown("needs_login", error.message, retry=Retry.NEVER), None, 0.0
+            # Where the problem has a cure of its own (an expired token), that one is shown.
+            problem = error.code if error.code in KINDS else "needs_login"
+            return LinkDown(problem, error.message, retry=Retry.NEVER), None, 0.0
         except Exception as error:
             log.exception("dialling failed in a way that is a bug")
             return LinkDown("internal_error", repr(error)), None, 0.0

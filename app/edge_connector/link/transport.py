@@ -169,11 +169,11 @@ def _from_dial(error: Exception) -> LinkDown:
         case ssl.SSLError():
             return LinkDown("tls_failed", error.reason or str(error))
         case TimeoutError():
-            return LinkDown("platform_unreachable", f"no answer within {DIAL_TIMEOUT_S:.0f} s (ETIMEDOUT)")
+            return LinkDown("no_answer", f"no answer within {DIAL_TIMEOUT_S:.0f} s (ETIMEDOUT)")
         case socket.gaierror():
-            return LinkDown("platform_unreachable", f"the host name cannot be resolved (ENOTFOUND: {error.strerror})")
+            return LinkDown("host_not_found", f"ENOTFOUND: {error.strerror}")
         case OSError():
-            return LinkDown("platform_unreachable", os_reason(error))
+            return _from_os(error)
     return LinkDown("not_a_platform", f"the answer is no WebSocket upgrade ({error})")
 
 
@@ -197,6 +197,17 @@ def proxy_for(url: str) -> ProxyAddress | None:
     if proxy is None:
         return None
     return ProxyAddress(proxy.scheme, proxy.host, proxy.port, proxy.username or "", proxy.password or "")
+
+
+_NO_ROUTE = frozenset({"ENETUNREACH", "EHOSTUNREACH", "ENETDOWN", "EHOSTDOWN", "EADDRNOTAVAIL"})
+
+
+def _from_os(error: OSError) -> LinkDown:
+    reason = os_reason(error)
+    names = set(reason.partition(":")[0].split(", "))
+    if names <= _NO_ROUTE:
+        return LinkDown("no_route", reason)
+    return LinkDown("no_answer" if "ETIMEDOUT" in names else "platform_unreachable", reason)
 
 
 def os_reason(error: OSError) -> str:

@@ -19,6 +19,7 @@ from edge_connector.platform_api.operations import Scope
 from edge_connector.platform_server.fleet import Fleet
 from edge_connector.platform_server.signing import SigningKey
 from edge_connector.platform_server.store.records import OrganizationRow, ServerTokenRow, StoredIdentity, UserRow
+from edge_connector.wire.close_codes import CloseCode
 
 CACHE_ENTRIES = 20_000
 FAILED_ATTEMPTS_PER_MINUTE = 60
@@ -99,6 +100,21 @@ class Identity:
         principal.uses += 1
         return principal
 
+    def refusal(self, header: bytes) -> tuple[CloseCode, str]:
+        """Why `authenticate` does not take it. Only whoever holds something that was good once is told more than no."""
+        found = self._find(header)
+        if found is not None:
+            return CloseCode.FORBIDDEN, "the organization is deactivated"
+        scheme, _, token = header.partition(b" ")
+        claims = None
+        if scheme.lower() == b"bearer" and token.isascii():
+            claims = self._key.verify(token.decode().strip(), also_expired=True)
+        if claims is not None and (user := self.users.get(str(claims["sub"]))) is not None:
+            if user.organization_id != claims["orgId"]:
+                return CloseCode.FORBIDDEN, "the token is for another organization than its person is in"
+            return CloseCode.UNAUTHORIZED, "the token has expired"
+        return CloseCode.UNAUTHORIZED, "credentials refused: unknown, revoked or expired"
+
     def seconds_left(self, principal: Principal) -> float:
         """Until its credentials expire; infinite for machine secrets."""
         return principal.expires_at - self._clock.wall()
@@ -112,21 +128,21 @@ class Identity:
         return self._limiter.hit(self._failures, address or "unknown")
 
     def _resolve(self, header: bytes) -> Principal | None:
+        found = self._find(header)
+        if found is None:
+            return None
+        organization = self.organizations.get(found.organization_id)
+        return found if organization is not None and organization.active else None
+
+    def _find(self, header: bytes) -> Principal | None:
         try:
             scheme, _, value = header.decode("ascii").partition(" ")
         except UnicodeDecodeError:
             return None
         value = value.strip()
         if scheme.lower() == "bearer":
-            found = self._server_token(value) if value.startswith("ect_") else self._session_token(value)
-        elif scheme.lower() == "deployment":
-            found = self._deployment(value)
-        else:
-            return None
-        if found is None:
-            return None
-        organization = self.organizations.get(found.organization_id)
-        return found if organization is not None and organization.active else None
+            return self._server_token(value) if value.startswith("ect_") else self._session_token(value)
+        return self._deployment(value) if scheme.lower() == "deployment" else None
 
     def _server_token(self, token: str) -> Principal | None:
         row = self._by_digest.get(digest_of(token))

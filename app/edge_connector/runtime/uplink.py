@@ -17,14 +17,15 @@ from collections.abc import Callable
 import msgspec
 
 from edge_connector import __version__
-from edge_connector.auth.credentials import DeploymentCredentials, find_credentials
+from edge_connector.auth.claims import LEEWAY_S
+from edge_connector.auth.credentials import DeploymentCredentials, TokenCredentials, find_credentials
 from edge_connector.config.loading import LoadedConfig
-from edge_connector.core.clock import Clock, from_iso
+from edge_connector.core.clock import Clock, from_iso, to_iso
 from edge_connector.core.errors import Fatal
 from edge_connector.core.log import hide
 from edge_connector.core.status import Authorised, LinkPhase
 from edge_connector.link.supervisor import Link, LinkFacts
-from edge_connector.link.transport import DialTarget
+from edge_connector.link.transport import DialTarget, LinkDown
 from edge_connector.net.tls import client_context
 from edge_connector.runtime.board import LinkView, StatusBoard
 from edge_connector.runtime.calls import CallDesk
@@ -36,10 +37,11 @@ from edge_connector.wire.close_codes import Retry
 log = logging.getLogger(__name__)
 
 LINK_PROBLEMS = (
-    "platform_unreachable", "proxy_refused", "tls_failed", "not_a_platform",
+    "platform_unreachable", "host_not_found", "no_route", "no_answer", "proxy_refused", "tls_failed", "not_a_platform",
     "version_unsupported", "credentials_refused", "forbidden", "deployment_gone",
     "credentials_revoked", "deployment_already_connected", "taken_over", "replaced",
-    "protocol_broken", "platform_silent", "disconnected", "needs_login", "internal_error",
+    "protocol_broken", "platform_silent", "disconnected", "needs_login", "token_expired", "token_invalid",
+    "token_without_organization", "clock_skew", "internal_error",
 )  # fmt: skip
 
 
@@ -66,6 +68,7 @@ class Uplink:
         self._take_over = take_over
         self._on_refused = on_refused
         self._welcome: m.Welcome | None = None
+        self._expires_at: float | None = None
         self._tls: ssl.SSLContext | None = None
         self._host = loaded.settings.instance_name or socket.gethostname()
         self._executor: ToolExecutor
@@ -92,6 +95,7 @@ class Uplink:
         self.authorised = Authorised(
             method="deployment" if isinstance(credentials, DeploymentCredentials) else "token",
             source=str(credentials.source),
+            expires_at=_expiry(credentials),
         )
         log.info("credentials found method=%s source=%s", self.authorised.method, self.authorised.source)
 
@@ -216,20 +220,33 @@ class Uplink:
         if facts.phase is LinkPhase.IDLE:
             self._board.clear_problems(*LINK_PROBLEMS)
         if (down := facts.down) is not None:
+            down = self._with_cause(down)
             if down.retry is Retry.NEVER:
                 self.authorised = msgspec.structs.replace(self.authorised, accepted=False)
             self._board.clear_problems(*(code for code in LINK_PROBLEMS if code != down.problem))
             self._board.raise_problem(down.problem, detail=down.detail, url=self._settings.tool_rpc_url)
         self._board.set_flags(needs_person=facts.phase is LinkPhase.REFUSED)
-        if facts.phase is LinkPhase.REFUSED and facts.down is not None and self._welcome is None:
-            problem = next(problem for problem in self._board.problems if problem.code == facts.down.problem)
+        if facts.phase is LinkPhase.REFUSED and down is not None and self._welcome is None:
+            problem = next(problem for problem in self._board.problems if problem.code == down.problem)
             self._on_refused(Fatal(problem.code, problem.sentence, hint=problem.fix))
+
+    def _with_cause(self, down: LinkDown) -> LinkDown:
+        """A platform that takes a token no more says no; that its time is over is known here."""
+        expires_at = self._expires_at
+        if down.problem not in ("credentials_refused", "credentials_revoked") or expires_at is None:
+            return down
+        if self._clock.wall() < expires_at - LEEWAY_S:
+            return down
+        return LinkDown(
+            "token_expired", f"Token has expired at {to_iso(expires_at)}.", retry=down.retry, code=down.code
+        )
 
     # ---- what the link asks
 
     async def _dial_target(self) -> DialTarget:
         # Read on every dial: a token that was renewed meanwhile counts at once.
         credentials = find_credentials(self._loaded, now=self._clock.wall())
+        self._expires_at = credentials.info.expires_at if isinstance(credentials, TokenCredentials) else None
         header = credentials.authorization_header
         hide(header.rpartition(":" if isinstance(credentials, DeploymentCredentials) else " ")[2])
         url = self._settings.tool_rpc_url
@@ -253,3 +270,8 @@ class Uplink:
             take_over=self._take_over,
             features=[m.FEATURE_PROBE],
         )
+
+
+def _expiry(credentials: DeploymentCredentials | TokenCredentials) -> str:
+    expires_at = credentials.info.expires_at if isinstance(credentials, TokenCredentials) else None
+    return "" if expires_at is None else to_iso(expires_at)

@@ -253,8 +253,8 @@ async def test_refused_port_is_named_as_the_documents_do() -> None:
 async def test_unknown_host_is_named() -> None:
     async with linked("ws://no-such-host.invalid:3001") as handler:
         down = await handler.down()
-        assert down.problem == "platform_unreachable"
-        assert "cannot be resolved" in down.detail
+        assert down.problem == "host_not_found"
+        assert "ENOTFOUND" in down.detail
 
 
 async def test_certificate_of_an_unknown_authority_is_named_and_a_trusted_one_works() -> None:

@@ -100,7 +100,7 @@ class ToolRpcEndpoint:
             await _respond(send, "websocket.http.response", refusal)
             return
         if principal is None:
-            await self._tell_stranger(receive, send, scope["extensions"][DRAINED], address)
+            await self._tell_stranger(receive, send, scope["extensions"][DRAINED], address, header)
         else:
             await self._serve(receive, send, scope["extensions"][DRAINED], address, header)
 
@@ -121,11 +121,11 @@ class ToolRpcEndpoint:
             return Refused(503, "platform_stopping", "The platform is stopping.", hint="Dial again.")
         return None
 
-    async def _tell_stranger(self, receive: Receive, send: Send, drained: Drained, address: str) -> None:
+    async def _tell_stranger(self, receive: Receive, send: Send, drained: Drained, address: str, header: bytes) -> None:
         """Unknown credentials: the reason is a close code, which every client library shows, unlike an HTTP status."""
 
         async def refuse(connection: Connection, hello: m.Hello) -> Peer:
-            raise ProtocolError(CloseCode.UNAUTHORIZED, "credentials refused: unknown, revoked or expired")
+            raise ProtocolError(*self._identity.refusal(header))
 
         self._strangers += 1
         try:

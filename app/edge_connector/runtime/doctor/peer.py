@@ -21,6 +21,15 @@ AFTER_AUTHENTICATION = frozenset(
     {"deployment_already_connected", "taken_over", "replaced", "forbidden", "deployment_gone"}
 )
 """Refusals by a platform that knows who is there."""
+CREDENTIAL_PROBLEMS = (
+    "credentials_refused",
+    "credentials_revoked",
+    "needs_login",
+    "token_expired",
+    "token_invalid",
+    "token_without_organization",
+    "clock_skew",
+)
 
 
 async def _credentials(subject: Subject) -> Finding:
@@ -50,7 +59,7 @@ async def _authentication(subject: Subject) -> Finding:
         who = running.status["authorised"]
         if who["accepted"]:
             return ok(f"the platform accepted the {who['method']} of the running connector ({who['source']})")
-        refused = _of_problems(running, ("credentials_refused", "credentials_revoked", "needs_login"))
+        refused = _of_problems(running, CREDENTIAL_PROBLEMS)
         if refused is None and (known := _of_problems(running, tuple(AFTER_AUTHENTICATION))) is not None:
             return ok(f"the platform knows them, and refused the connector for another reason: {known.proof}")
         return refused or skip(f"the running connector has no session: {running.status['sentence']}")
