@@ -180,8 +180,6 @@ class ScriptedPlatform:
     def __init__(self, listener: socket.socket | None = None) -> None:
         """`listener`: serve on this socket instead of a free port of loopback."""
         self._listener = listener
-        self.features: list[str] = []
-        """What the welcome promises."""
         self.sessions: list[ScriptedSession] = []
         self.dials: list[Dial] = []
         self.heartbeat_s = m.HEARTBEAT_S
