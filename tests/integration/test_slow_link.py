@@ -138,7 +138,7 @@ async def test_without_parts_they_wait_for_all_of_it(
     tmp_path: Path, link: SlowLink, beats: Beats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The judgement of the test before is able to fail."""
-    monkeypatch.setattr(endpoint, "FEATURES", [m.FEATURE_PROBE])
+    monkeypatch.setattr(endpoint, "DEPLOYMENT_FEATURES", [m.FEATURE_PROBE])
     async with far_connector(tmp_path, link, monkeypatch) as platform:
         beats.arrived.clear()
         large_s, took = await beside_a_large_result(platform, 1_000_000)

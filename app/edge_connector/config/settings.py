@@ -301,7 +301,7 @@ SETTINGS: tuple[Setting, ...] = (
         minimum=1,
         maximum=8192,
         unit="KiB",
-        help="Size of the largest result that a tool may return.",
+        help="Size of the largest result that a tool may return; platforms have a limit of their own.",
     ),
     Setting(
         name="tool_environment",

@@ -9,6 +9,7 @@ It does not retry and does not know where tokens come from.
 from __future__ import annotations
 
 import io
+import socket
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +18,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from edge_connector.core.errors import EdgeError, NeedsLogin, NotConnected, RetryLater, UserError
+from edge_connector.net.sockets import keep_little_unsent
 from edge_connector.platform_api.models import ErrorReply
 from edge_connector.platform_api.operations import Operation, Scope
 
@@ -84,12 +86,16 @@ class PlatformClient:
         operation: Operation[Req, Res],
         body: Req | None = None,
         *,
+        content: bytes | None = None,
         path: Mapping[str, str] | None = None,
         query: msgspec.Struct | None = None,
         idempotency_key: str = "",
         timeout_s: float | None = None,
     ) -> Res:
         """Perform `operation`.
+
+        Args:
+            content: the body of an operation that takes any JSON.
 
         Raises:
             NotConnected: the platform (`platform_unreachable`, `platform_timeout`) or a connector cannot be reached.
@@ -105,14 +111,17 @@ class PlatformClient:
             # A file object is sent in pieces; a large block of bytes would hold the loop.
             data = io.BytesIO(msgspec.json.encode(body))
             headers["Content-Type"] = "application/json"
+        elif content is not None:
+            data = io.BytesIO(content)
+            headers["Content-Type"] = "application/json"
         parameters = _query_parameters(query)
-        status, content = await self._exchange(operation.method, url, data, headers, parameters, timeout_s)
+        status, reply = await self._exchange(operation.method, url, data, headers, parameters, timeout_s)
         if status >= 400:
-            raise self._refusal(url, status, content)
+            raise self._refusal(url, status, reply)
         try:
             if operation.media_type != JSON:
-                return msgspec.convert(content.decode(), operation.response)
-            return msgspec.json.decode(content, type=operation.response)
+                return msgspec.convert(reply.decode(), operation.response)
+            return msgspec.json.decode(reply, type=operation.response)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self._not_a_platform() from error
 
@@ -140,7 +149,9 @@ class PlatformClient:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 # Results may be as large as a frame; a redirect would carry the token to another host.
-                connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl if self._ssl is not None else True),
+                connector=aiohttp.TCPConnector(
+                    limit=0, ssl=self._ssl if self._ssl is not None else True, socket_factory=_socket
+                ),
                 # A proxy for the world outside cannot reach this machine's loopback.
                 trust_env=urlsplit(self.base_url).hostname not in _LOOPBACK,
             )
@@ -188,6 +199,13 @@ class PlatformClient:
         if status in (502, 503, 504):
             return NotConnected(body.code, body.message, hint=body.hint)
         return UserError(body.code, body.message, hint=body.hint)
+
+
+def _socket(address: tuple[Any, ...]) -> socket.socket:
+    """For one row of `getaddrinfo`. A large body must not fill the kernel's buffer on a slow link."""
+    made = socket.socket(*address[:3])
+    keep_little_unsent(made)
+    return made
 
 
 def _checked_url(base_url: str) -> str:

@@ -335,6 +335,20 @@ class CallQuery(Request):
     deployment: str = ""
 
 
+class UploadQuery(Request):
+    """What the body of an uploaded result is."""
+
+    sha256: str
+    """64 hexadecimal digits in lower case."""
+
+
+class StoredResult(Reply):
+    """A result that waits for its reference."""
+
+    size: int
+    sha256: str
+
+
 class Health(Reply):
     """The process answers."""
 

@@ -74,7 +74,8 @@ def _operation_item(
     ]
     if operation.query is not None:
         for name, schema in components[operation.query.__name__]["properties"].items():
-            parameters.append({"name": name, "in": "query", "required": False, "schema": schema})
+            required = name in components[operation.query.__name__].get("required", [])
+            parameters.append({"name": name, "in": "query", "required": required, "schema": schema})
     if operation is CREATE_CALL:
         text = "The same key gives the same call and the same outcome for a day."
         parameters.append(
@@ -86,6 +87,8 @@ def _operation_item(
     if operation.request is not None:
         content = {"application/json": {"schema": by_type[str(operation.request)]}}
         item["requestBody"] = {"required": not operation.optional_body, "content": content}
+    elif operation.raw_body:
+        item["requestBody"] = {"required": True, "content": {"application/json": {"schema": {}}}}
     return item
 
 

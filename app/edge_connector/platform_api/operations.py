@@ -41,6 +41,7 @@ class Operation(Generic[Req, Res]):
         query: struct of the query parameters, None when there are none.
         media_type: of the answer; text when it is not JSON.
         optional_body: whether the body may be left out; then all its defaults hold.
+        raw_body: whether the body is any JSON, as large as a result may be.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Operation(Generic[Req, Res]):
     query: type[msgspec.Struct] | None = None
     optional_body: bool = False
     media_type: str = "application/json"
+    raw_body: bool = False
 
 
 SETUP = Operation(
@@ -130,12 +132,17 @@ CANCEL_CALL: Operation[None, m.Call] = Operation(
     "cancelCall", "POST", "/api/v1/calls/{id}/cancel", None, m.Call, Scope.CALLS,
     "Ask for the end of an open call; its outcome is still reported", 202,
 )  # fmt: skip
+UPLOAD_RESULT: Operation[None, m.StoredResult] = Operation(
+    "uploadResult", "PUT", "/api/v1/calls/{id}/result", None, m.StoredResult, Scope.IDENTITY,
+    "Bring the large result of an open call, as its connector; `result.reference` of Tool RPC names it afterwards",
+    query=m.UploadQuery, raw_body=True,
+)  # fmt: skip
 
 OPERATIONS: tuple[Operation[Any, Any], ...] = (
     SETUP, JWKS, OPENAPI, LIVEZ, HEALTHZ, METRICS, WHOAMI, CREATE_SESSION_TOKEN,
     LIST_SERVER_TOKENS, CREATE_SERVER_TOKEN, REVOKE_SERVER_TOKEN,
     LIST_DEPLOYMENTS, CREATE_DEPLOYMENT, GET_DEPLOYMENT, DELETE_DEPLOYMENT, ROTATE_SECRET,
-    LIST_TOOLS, CREATE_CALL, LIST_CALLS, GET_CALL, CANCEL_CALL,
+    LIST_TOOLS, CREATE_CALL, LIST_CALLS, GET_CALL, CANCEL_CALL, UPLOAD_RESULT,
 )  # fmt: skip
 """Every operation of the platform. A route that is not listed here does not exist."""
 

@@ -33,13 +33,16 @@ from edge_connector.platform_server.http.hosts import HostCheck
 from edge_connector.platform_server.identity import Identity
 from edge_connector.platform_server.listening import EmbeddedServer, bind, tls_context
 from edge_connector.platform_server.parts import Parts
+from edge_connector.platform_server.results.references import References
+from edge_connector.platform_server.results.store import ResultStore
+from edge_connector.platform_server.results.upload import ResultUpload
 from edge_connector.platform_server.signing import SigningKey
 from edge_connector.platform_server.store.records import Store
 from edge_connector.platform_server.store.sqlite import SqliteStore
 from edge_connector.platform_server.tool_rpc.calls import CallRouter, outcome_unknown
 from edge_connector.platform_server.tool_rpc.endpoint import ToolRpcEndpoint
 from edge_connector.platform_server.tool_rpc.journal import CallJournal
-from edge_connector.wire.messages import HEARTBEAT_S, MAX_FRAME_BYTES
+from edge_connector.wire.messages import HEARTBEAT_S, MAX_FRAME_BYTES, MAX_RESULT_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -182,12 +185,15 @@ class PlatformServer:
         deployments = Deployments(store, fleet, identity, clock)
         journal = CallJournal(store)
         router = CallRouter(fleet, journal, clock)
+        results = ResultStore(self._directory.results, clock)
+        await results.open()
         tool_rpc = ToolRpcEndpoint(
             identity=identity,
             fleet=fleet,
             deployments=deployments,
             router=router,
             journal=journal,
+            references=References(results),
             hosts=hosts,
             heartbeat_s=self._config.heartbeat_s,
         )
@@ -206,6 +212,8 @@ class PlatformServer:
             tool_rpc=tool_rpc,
             first_start=first_start,
             store_file=self._directory.store,
+            results=results,
+            uploads=ResultUpload(router, results, MAX_RESULT_BYTES),
             api_url=api_url,
             rpc_url=rpc_url,
             hosts=hosts,
@@ -227,6 +235,7 @@ class PlatformServer:
                     log.warning("store could not be pruned code=%s error=%s", error.code, error)
             await asyncio.sleep(PRESENCE_S)
             self._note_presence(parts)
+            parts.results.expire()
 
     def _note_presence(self, parts: Parts) -> None:
         parts.store.note_connectors(parts.fleet.take_dirty())

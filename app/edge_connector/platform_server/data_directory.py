@@ -28,6 +28,11 @@ class DataDirectory:
         """The private key of session tokens, mode 0600."""
         return self.path / "signing-key.pem"
 
+    @property
+    def results(self) -> Path:
+        """Large results on their way to a caller; nothing in it outlives the server."""
+        return self.path / "results"
+
     def lock(self) -> None:
         """Create the directory and take it.
 

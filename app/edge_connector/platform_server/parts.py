@@ -11,6 +11,8 @@ from edge_connector.platform_server.first_start import FirstStart
 from edge_connector.platform_server.fleet import Fleet
 from edge_connector.platform_server.http.hosts import HostCheck
 from edge_connector.platform_server.identity import Identity
+from edge_connector.platform_server.results.store import ResultStore
+from edge_connector.platform_server.results.upload import ResultUpload
 from edge_connector.platform_server.signing import SigningKey
 from edge_connector.platform_server.store.records import Store
 from edge_connector.platform_server.tool_rpc.calls import CallRouter
@@ -33,6 +35,8 @@ class Parts:
     tool_rpc: ToolRpcEndpoint
     first_start: FirstStart
     store_file: Path
+    results: ResultStore
+    uploads: ResultUpload
     api_url: str
     rpc_url: str
     hosts: HostCheck

@@ -187,7 +187,7 @@ class ConnectorRuntime:
             on_problem=self._on_ledger_problem,
         )
         self.desk = CallDesk(
-            self._link.send,
+            self._uplink.large_results.send,
             ledger=self.ledger,
             on_change=self.board.publish_soon,
             on_finished=self.activity.finished,
@@ -261,6 +261,7 @@ class ConnectorRuntime:
         self._on_tools_changed()
         self._tasks.spawn(self._follow_tools(), name="tools")
         await self._stack.start(self._liveness)
+        await self._stack.start(self._uplink.large_results)
         await self._stack.start(self._link)
         log.info(
             "started version=%s pid=%d directory=%s tools=%d",

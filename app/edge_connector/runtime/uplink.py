@@ -29,6 +29,7 @@ from edge_connector.link.transport import DialTarget, LinkDown
 from edge_connector.net.tls import client_context
 from edge_connector.runtime.board import LinkView, StatusBoard
 from edge_connector.runtime.calls import CallDesk
+from edge_connector.runtime.large_results import LargeResults, http_courier
 from edge_connector.runtime.probe import Prober
 from edge_connector.tools.executor import ToolExecutor
 from edge_connector.wire import messages as m
@@ -78,6 +79,7 @@ class Uplink:
         self.link = Link(
             self, target=self._dial_target, hello=self._hello, on_facts=self._on_facts, clock=clock, draw=draw
         )
+        self.large_results = LargeResults(self.link.send, lambda: http_courier(loaded, clock), clock)
 
     def attach(self, executor: ToolExecutor, desk: CallDesk, prober: Prober) -> None:
         """Give it what needs the link in turn; call it before the link starts."""
@@ -164,6 +166,7 @@ class Uplink:
         """The credentials are good."""
         self._welcome = welcome
         self._take_over = False
+        self.large_results.offered(m.FEATURE_REFERENCES in welcome.features)
         self.desk.max_result_bytes = welcome.limits.max_result_bytes
         self.authorised = msgspec.structs.replace(
             self.authorised,
@@ -217,6 +220,7 @@ class Uplink:
     def _on_facts(self, facts: LinkFacts) -> None:
         if facts.phase is not LinkPhase.OPEN:
             self._prober.link_closed()
+            self.large_results.link_closed()
         if facts.phase is LinkPhase.IDLE:
             self._board.clear_problems(*LINK_PROBLEMS)
         if (down := facts.down) is not None:

@@ -193,7 +193,7 @@ async def test_a_probe_is_answered_with_an_ordinary_echo_call_that_leaves_no_tra
             await eventually(lambda: peer.of(m.Receipt), what="a receipt for the probe's call")
             assert (peer.calls[0].tool, peer.calls[0].probe) == ("echo", "nonce-1")
             assert bytes(peer.calls[0].arguments) == b'{"message":"nonce-1"}'
-            assert peer.of(m.Welcome)[0].features == ["probe", "parts"]
+            assert peer.of(m.Welcome)[0].features == ["probe", "parts", "references"]
             assert (await platform.client.call(ops.LIST_CALLS)).calls == []
 
 

@@ -105,7 +105,7 @@ class HttpApplication:
                 caller = self._principal(request, address)
                 if operation.scope not in caller.scopes:
                     raise forbidden(f"These credentials lack the scope {operation.scope.value!r}.")
-            body = None
+            body: Any = request if operation.raw_body else None
             if decoder is not None:
                 content = await read_body(request)
                 if not content and operation.optional_body:

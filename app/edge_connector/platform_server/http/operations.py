@@ -231,6 +231,9 @@ class Operations:
         )
         return api.CallList(calls=[document_of_row(row) for row in rows])
 
+    async def uploadResult(self, request: ApiRequest) -> api.StoredResult:
+        return await self._parts.uploads.take(request.principal, request.path["id"], request.query.sha256, request.body)
+
     async def _settle(self) -> None:
         self._parts.journal.flush()
         await self._parts.store.settle()

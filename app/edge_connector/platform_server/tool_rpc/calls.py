@@ -350,6 +350,11 @@ class CallRouter:
         call = self._open.get(call_id)
         return call if call is not None and call.row.organization_id == organization_id else None
 
+    def expects(self, deployment_id: str, call_id: str) -> bool:
+        """Whether this deployment runs an open call of this id."""
+        call = self._open.get(call_id)
+        return call is not None and call.deployment.row.id == deployment_id
+
     def cancel(self, call: PendingCall, reason: str) -> None:
         """Ask the connector to stop; the outcome it reports is still the outcome."""
         if call.cancel_reason is None:

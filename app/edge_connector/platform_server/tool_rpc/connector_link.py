@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edge_connector.platform_server.fleet import DeploymentState, Fleet
+from edge_connector.platform_server.results.references import References
 from edge_connector.platform_server.tool_rpc.calls import CallRouter
 from edge_connector.platform_server.tool_rpc.connection import Connection
 from edge_connector.platform_server.tool_rpc.journal import CallJournal
@@ -38,6 +39,7 @@ class ConnectorLink:
         fleet: Fleet,
         router: CallRouter,
         journal: CallJournal,
+        references: References,
         on_registered: Callable[[], None],
     ) -> None:
         self.connected_at = time.time()
@@ -50,6 +52,7 @@ class ConnectorLink:
         self._fleet = fleet
         self._router = router
         self._journal = journal
+        self._references = references
         self._on_registered = on_registered
         self._receipts: list[str] = []
 
@@ -102,7 +105,9 @@ class ConnectorLink:
         self._connection.wake()
 
     def _handle_seldom(self, message: m.Message) -> None:
-        if isinstance(message, m.Accepted):
+        if isinstance(message, m.ResultReference):
+            self._references.resolve(self.state.row.id, message, self.handle)
+        elif isinstance(message, m.Accepted):
             self._router.accepted(self.state, message)
         elif isinstance(message, m.Progress):
             self._router.progress(self.state, message)

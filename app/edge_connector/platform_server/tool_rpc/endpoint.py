@@ -18,6 +18,7 @@ from edge_connector.platform_server.http.hosts import HostCheck
 from edge_connector.platform_server.identity import Identity, Principal, new_id
 from edge_connector.platform_server.listening import DRAINED
 from edge_connector.platform_server.refusals import Refused, too_many_attempts, unauthorized
+from edge_connector.platform_server.results.references import References
 from edge_connector.platform_server.tool_rpc.caller_calls import CallerCalls
 from edge_connector.platform_server.tool_rpc.caller_link import CallerLink
 from edge_connector.platform_server.tool_rpc.calls import CallRouter
@@ -38,6 +39,8 @@ MAX_STRANGERS = 256
 RECONNECT_MS = (500, 5_000)
 FEATURES = [m.FEATURE_PROBE, m.FEATURE_PARTS]
 """What every session may use."""
+DEPLOYMENT_FEATURES = [*FEATURES, m.FEATURE_REFERENCES]
+"""What a connector may use that has a deployment's credentials, which the HTTP API takes too."""
 
 
 class ToolRpcEndpoint:
@@ -51,6 +54,7 @@ class ToolRpcEndpoint:
         deployments: Deployments,
         router: CallRouter,
         journal: CallJournal,
+        references: References,
         hosts: HostCheck,
         limits: m.Limits | None = None,
         heartbeat_s: float = m.HEARTBEAT_S,
@@ -61,6 +65,7 @@ class ToolRpcEndpoint:
         self._deployments = deployments
         self._router = router
         self._journal = journal
+        self._references = references
         self._hosts = hosts
         self._limits = limits or m.Limits()
         self._heartbeat_s = heartbeat_s
@@ -199,7 +204,7 @@ class ToolRpcEndpoint:
             raise ProtocolError(CloseCode.FORBIDDEN, "a deployment's credentials do not call tools; use a server token")
         link = CallerLink(connection, principal, self._router, self._caller_calls)
         self._callers.add(link)
-        self._welcome(connection, principal.organization_id)
+        self._welcome(connection, principal.organization_id, FEATURES)
         return link
 
     async def _admit_connector(
@@ -228,10 +233,12 @@ class ToolRpcEndpoint:
             fleet=self._fleet,
             router=self._router,
             journal=self._journal,
+            references=self._references,
             on_registered=release,
         )
         self._fleet.attach(state, link)
-        self._welcome(connection, principal.organization_id, state)
+        features = DEPLOYMENT_FEATURES if principal.kind == "deployment" else FEATURES
+        self._welcome(connection, principal.organization_id, features, state)
         return link
 
     async def _deployment_of(self, principal: Principal, hello: m.Hello) -> DeploymentState:
@@ -249,7 +256,13 @@ class ToolRpcEndpoint:
         host = hello.agent.host if hello.agent is not None else ""
         return await self._deployments.of_installation(principal, hello.instance_id, host)
 
-    def _welcome(self, connection: Connection, organization_id: str, state: DeploymentState | None = None) -> None:
+    def _welcome(
+        self,
+        connection: Connection,
+        organization_id: str,
+        features: list[str],
+        state: DeploymentState | None = None,
+    ) -> None:
         welcome = m.Welcome(
             version=m.VERSION,
             session_id=new_id("ses"),
@@ -261,7 +274,7 @@ class ToolRpcEndpoint:
             heartbeat_s=self._heartbeat_s,
             silence_s=self._heartbeat_s * m.SILENCE_S / m.HEARTBEAT_S,
             limits=self._limits,
-            features=FEATURES,
+            features=features,
             agent=m.Agent(name="edge-connector-platform", version=__version__),
         )
         connection.session.accept(welcome, now=asyncio.get_running_loop().time())
@@ -302,6 +315,7 @@ class ToolRpcEndpoint:
                 await self._all_gone.wait()
         except TimeoutError:
             log.warning("sessions did not end in time sessions=%d", len(self._connections))
+        await self._references.close()
         await self._tasks.close()
 
 

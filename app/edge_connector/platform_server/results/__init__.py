@@ -1,0 +1,1 @@
+"""Large results that connectors bring over HTTP instead of the session."""
