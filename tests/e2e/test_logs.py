@@ -46,3 +46,11 @@ async def test_a_connectors_log_is_shown_and_followed(access: Access, home: Path
     assert lines.pop() == ""
     entries = [json.loads(line) for line in lines[1:]]
     assert len({json.dumps(entry) for entry in entries}) == len(entries)
+
+
+async def test_a_second_connector_writes_nothing_into_the_first_ones_log(access: Access, home: Path) -> None:
+    async with access.connector(home) as fixed:
+        refused = await fixed.process.command("run")
+        assert refused.code == 5 and "Edge runtime already running" in refused.err
+        log = (home / "logs" / "edge-connector.log").read_text()
+        assert log.count(f"pid={fixed.process.pid}") == 1 and "already running" not in log

@@ -16,7 +16,12 @@ SESSIONS = Metric(
 )
 DEPLOYMENTS = Metric("edge_platform_deployments", "gauge", "Deployments.")
 SERVING = Metric("edge_platform_deployments_serving", "gauge", "Deployments that take calls now.")
-CALLS = Metric("edge_platform_calls_total", "counter", "Calls that ended since the start, by outcome.", ("outcome",))
+CALLS = Metric(
+    "edge_platform_calls_total",
+    "counter",
+    "Calls that were sent to a connector and ended since the start.",
+    ("outcome",),
+)
 OPEN = Metric("edge_platform_calls_open", "gauge", "Calls without an outcome.")
 QUEUE = Metric("edge_platform_queue_bytes", "gauge", "Bytes on their way to connectors.")
 JOURNAL = Metric("edge_platform_journal_rows", "gauge", "Calls that wait to be written to the store.")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 from edge_connector.config.loading import LoadedConfig
 from edge_connector.config.paths import prepare_directory
+from edge_connector.control.lock import lock_holder
 from edge_connector.core import log as logs
 from edge_connector.runtime.app import ConnectorRuntime
 
@@ -24,7 +25,9 @@ def run_headless(loaded: LoadedConfig, *, take_over: bool = False, auto_resume: 
         EdgeError: it could not start, or was refused for good.
     """
     prepare_directory(loaded.directory)
-    logs.configure(loaded.settings.log_level, file=loaded.paths.log_file)
+    # The file belongs to the one who runs; two writers would rotate it under each other.
+    is_held = lock_holder(loaded.paths.lock_file) is not None
+    logs.configure(loaded.settings.log_level, file=None if is_held else loaded.paths.log_file)
     with asyncio.Runner(loop_factory=fastest_loop()) as runner:
         return runner.run(_host(loaded, take_over=take_over, auto_resume=auto_resume))
 
