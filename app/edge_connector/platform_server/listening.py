@@ -15,12 +15,16 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from edge_connector.core.errors import UserError
 from edge_connector.core.files import os_error_as_user_error
+from edge_connector.core.tasks import TaskOwner
+from edge_connector.platform_server.http.patience import Patience, PatientProtocol
 from edge_connector.wire.parts import PART_BYTES
 
 BACKLOG = 4096
 KEEP_ALIVE_S = 75
 """Longer than clients keep idle connections, so that none is closed under a request that is on its way."""
 DEAD_PEER_MS = 90_000
+LOOK_S = 5.0
+"""How often connections that ask for nothing are looked for."""
 DRAINED = "edge_connector.drained"
 """Extension in the scope of a WebSocket: a coroutine function that returns when the server's buffer is empty."""
 
@@ -36,6 +40,7 @@ class _FaultOfThePeer(logging.Filter):
 
 
 _FAULT_OF_THE_PEER = _FaultOfThePeer()
+log = logging.getLogger(__name__)
 
 
 def bind(host: str, port: int, *, flag: str) -> socket.socket:
@@ -142,12 +147,12 @@ class EmbeddedServer:
         *,
         max_frame: int,
         linger_s: float = 0.0,
-        http: Any = "httptools",
+        http: Any = PatientProtocol,
     ) -> None:
         """Nothing is accepted yet.
 
         Args:
-            http: makes the HTTP protocol of a connection; uvicorn's own by default.
+            http: makes the HTTP protocol of a connection; `PatientProtocol` or a kind of it.
             max_frame: bytes of a WebSocket message.
             linger_s: how long `stop` waits for peers to answer close frames; a connection cut under data that is
                 still arriving would take the close frame with it.
@@ -179,19 +184,31 @@ class EmbeddedServer:
         self._server = uvicorn.Server(config)
         self._server.lifespan = config.lifespan_class(config)
         self._is_started = False
+        self._patience = Patience(KEEP_ALIVE_S)
+        self._tasks = TaskOwner("listening")
 
     async def start(self) -> None:
         """Accept connections."""
         await self._server.startup(sockets=[self._listener])
         self._is_started = True
+        self._tasks.spawn(self._close_the_idle(), name="idle")
 
     async def stop(self) -> None:
         """Stop accepting, let requests that are being answered finish, close; idempotent."""
         if self._is_started:
             self._is_started = False
+            await self._tasks.close()
             await self._linger()
             await self._server.shutdown(sockets=[self._listener])
         self._listener.close()
+
+    async def _close_the_idle(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(LOOK_S)
+            closed = self._patience.look(self._server.server_state.connections, loop.time())
+            if closed:
+                log.info("connections without a request were closed connections=%d", closed)
 
     async def _linger(self) -> None:
         for server in self._server.servers:

@@ -7,12 +7,15 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from edge_connector.config.settings import SETTINGS
+
 _PASSED = (
     "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR", "TEMP", "TMP", "VIRTUAL_ENV",
     "PYTHONPATH", "PYTHONHOME", "PYTHONUTF8", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
     "SYSTEMROOT", "COMSPEC", "PATHEXT", "ODBCINI", "ODBCSYSINI", "TNS_ADMIN", "NO_PROXY", "no_proxy",
 )  # fmt: skip
 """Names without which ordinary programs do not run or run in the wrong language; none carries a secret."""
+_OWN_SECRETS = frozenset(name for setting in SETTINGS if setting.secret for name in setting.variables)
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 
 
@@ -21,13 +24,16 @@ def scrubbed_environment(environment: Mapping[str, str], allow: Iterable[str] = 
 
     Args:
         environment: usually `os.environ`.
-        allow: further names an operator passes to the tools; a trailing `*` matches any ending.
+        allow: further names an operator passes to the tools; a trailing `*` matches any ending, but never one of the
+            connector's own secrets: those pass by their full name alone.
     """
     patterns = (*_PASSED, *allow)
     passed = {
-        name: value for name, value in environment.items() if any(fnmatchcase(name, pattern) for pattern in patterns)
+        name: value
+        for name, value in environment.items()
+        if name in patterns or (name not in _OWN_SECRETS and any(fnmatchcase(name, pattern) for pattern in patterns))
     }
-    for name in _PROXIES:  # a proxy with a password in its address is a secret
+    for name in _PROXIES:  # a proxy with a password in its address is a secret: it passes by its name alone
         if name in environment and "@" not in environment[name]:
             passed[name] = environment[name]
     return passed

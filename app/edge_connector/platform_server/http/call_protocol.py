@@ -13,11 +13,11 @@ from collections.abc import Callable
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from edge_connector.platform_api.operations import CREATE_CALL
 from edge_connector.platform_server.http.call_endpoint import CallEndpoint, ended_body
 from edge_connector.platform_server.http.hosts import HostCheck
+from edge_connector.platform_server.http.patience import PatientProtocol
 from edge_connector.platform_server.tool_rpc.calls import PendingCall
 
 MAX_PLAIN_BYTES = 64 * 1024
@@ -76,7 +76,7 @@ class CallFront:
         return found.get(b"authorization", b""), int(length)
 
 
-class CallProtocol(HttpToolsProtocol):
+class CallProtocol(PatientProtocol):
     """One connection. Between two requests it looks at what comes; within a request of uvicorn it only passes on."""
 
     def __init__(self, *args: Any, front: CallFront, **options: Any) -> None:
@@ -95,6 +95,10 @@ class CallProtocol(HttpToolsProtocol):
         """Bytes of the plain call in `_held`; 0 when that is not known."""
         self._close_after = False
         self._used_at = 0.0
+
+    @property
+    def is_busy(self) -> bool:
+        return self._open or super().is_busy
 
     # ---- in
 
@@ -181,6 +185,7 @@ class CallProtocol(HttpToolsProtocol):
             return
         transport.write(head + b"\r\n" + body)
         self._used_at = self.loop.time()
+        self.idle_since = None
         if self.timeout_keep_alive_task is None:
             self._watch_idleness(self.timeout_keep_alive)
         if self._held:

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 MAX_HANDSHAKES = 64
 """Handshakes at a time: thousands of connectors that come back at once must not starve the calls of the others."""
 HANDSHAKE_WAIT_S = 20.0
-MAX_STRANGERS = 256
+MAX_STRANGERS = 32
 """Sockets with unknown credentials at a time; they are only kept to be told why they are refused."""
 RECONNECT_MS = (500, 5_000)
 FEATURES = [m.FEATURE_PROBE, m.FEATURE_PARTS]
