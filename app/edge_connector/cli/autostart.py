@@ -8,7 +8,7 @@ import click
 
 from edge_connector.autostart import facade
 from edge_connector.autostart.entry import Kind
-from edge_connector.cli.options import directory_option, installation_directory, json_option, print_json
+from edge_connector.cli.options import directory_option, installation_directory, json_option, print_json, say
 
 runtime_option = click.option(
     "--runtime",
@@ -32,8 +32,8 @@ def enable(directory: str | None, runtime: bool, as_json: bool) -> int:
     if as_json:
         print_json(now.to_document())
     else:
-        click.echo(f"Autostart is on: {now.entry}")
-        click.echo(_when(now))
+        say(f"Autostart is on: {now.entry}")
+        say(_when(now))
     return 0
 
 
@@ -47,9 +47,9 @@ def disable(directory: str | None, runtime: bool, as_json: bool) -> int:
     if as_json:
         print_json({"schemaVersion": facade.SCHEMA_VERSION, "enabled": False, "removed": removed})
     elif removed:
-        click.echo("Autostart is off. Removed: " + ", ".join(removed))
+        say("Autostart is off. Removed: " + ", ".join(removed))
     else:
-        click.echo("Autostart was off already.")
+        say("Autostart was off already.")
     return 0
 
 
@@ -66,16 +66,16 @@ def status(directory: str | None, runtime: bool, as_json: bool) -> int:
     if as_json:
         print_json(now.to_document())
         return 1 if now.problem else 0
-    click.echo(f"autostart   {'on' if now.enabled else 'off'}")
-    click.echo(f"entry       {now.entry}{'' if now.enabled else ' (not there)'}")
+    say(f"autostart   {'on' if now.enabled else 'off'}")
+    say(f"entry       {now.entry}{'' if now.enabled else ' (not there)'}")
     if now.enabled:
-        click.echo(f"starts      {' '.join(now.command) or 'cannot be read'}")
-        click.echo(f"program     {'is there' if now.program_exists else 'is missing'}")
-        click.echo(f"next login  {_when(now) if now.would_start else 'does not start this installation'}")
+        say(f"starts      {' '.join(now.command) or 'cannot be read'}")
+        say(f"program     {'is there' if now.program_exists else 'is missing'}")
+        say(f"next login  {_when(now) if now.would_start else 'does not start this installation'}")
     for place in now.abandoned:
-        click.echo(f"left over   {place}")
+        say(f"left over   {place}")
     if now.problem:
-        click.echo(f"error: {now.problem}\nfix: {now.fix}", err=True)
+        say(f"error: {now.problem}\nfix: {now.fix}", err=True)
     return 1 if now.problem else 0
 
 

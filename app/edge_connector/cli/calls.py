@@ -10,10 +10,19 @@ from typing import Any
 import click
 import msgspec
 
-from edge_connector.cli.options import directory_option, json_option, load_config, print_json, print_table, run_async
+from edge_connector.cli.options import (
+    directory_option,
+    json_option,
+    load_config,
+    print_json,
+    print_table,
+    run_async,
+    say,
+)
 from edge_connector.config.loading import LoadedConfig
 from edge_connector.core.errors import UsageError
 from edge_connector.core.files import explain_os_error
+from edge_connector.core.printable import json_text
 
 WAIT_MARGIN_S = 15.0
 """How much longer than the call's own limit the HTTP request may take."""
@@ -49,14 +58,14 @@ def call(
     if as_json:
         print_json(document)
     elif succeeded:
-        sys.stdout.write(json.dumps(document["result"], indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(json.dumps(document["result"], indent=2, ensure_ascii=False)) + "\n")
     else:
         error = document["error"]
-        click.echo(f"error: {document['outcome'].replace('_', ' ')}: {error['message']}", err=True)
+        say(f"error: {document['outcome'].replace('_', ' ')}: {error['message']}", err=True)
         if error.get("hint"):
-            click.echo(f"fix: {error['hint']}", err=True)
+            say(f"fix: {error['hint']}", err=True)
         if "detail" in error:
-            click.echo(f"detail: {json.dumps(error['detail'], ensure_ascii=False)}", err=True)
+            say(f"detail: {json_text(json.dumps(error['detail'], ensure_ascii=False))}", err=True)
     return 0 if succeeded else 1
 
 
@@ -132,7 +141,7 @@ def list_tools(deployment: str, local: bool, directory: str | None, as_json: boo
     if as_json:
         print_json({"schemaVersion": 1, "tools": found})
     elif not found:
-        click.echo("No connector offers a tool. Start one with `edge-connector run`.")
+        say("No connector offers a tool. Start one with `edge-connector run`.")
     else:
         rows = [
             [tool["name"], tool["risk"], tool["repeat"], tool["source"], tool["description"].split("\n")[0]]

@@ -20,6 +20,7 @@ from edge_connector.cli.options import json_option, print_json
 from edge_connector.cli.platform import need_platform_extra
 from edge_connector.core.errors import EdgeError, UserError
 from edge_connector.core.files import write_atomically
+from edge_connector.core.printable import lines
 from edge_connector.core.resources import resource_path
 from edge_connector.core.tasks import TaskOwner
 
@@ -136,7 +137,7 @@ async def _show(
 
     def say(text: str) -> None:
         if not as_json:
-            click.echo(text)
+            click.echo(lines(text))
 
     connected = await _wait_connected(runtime, running, stop)
     if running.done():

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edge_connector.cli.options import directory_option, json_option, load_config, print_json, run_async
+from edge_connector.cli.options import directory_option, json_option, load_config, print_json, run_async, say
 from edge_connector.config.loading import LoadedConfig
 
 
@@ -51,13 +51,13 @@ def create(name: str, description: str, kind: str, save: bool, directory: str | 
     if as_json:
         print_json(made)
     elif save:
-        click.echo(f"Created deployment {made['name']} ({made['id']}). Its credentials are in {made['savedTo']}.")
-        click.echo(f"Run it here:\n\n  {made['run']}\n")
+        say(f"Created deployment {made['name']} ({made['id']}). Its credentials are in {made['savedTo']}.")
+        say(f"Run it here:\n\n  {made['run']}\n")
     else:
-        click.echo(f"Created deployment {made['name']} ({made['id']}). The secret is shown this once.")
-        click.echo(f"Run its connector on any machine:\n\n  {made['run']}\n")
+        say(f"Created deployment {made['name']} ({made['id']}). The secret is shown this once.")
+        say(f"Run its connector on any machine:\n\n  {made['run']}\n")
         if "localhost" in settings.tool_rpc_url or "127.0.0.1" in settings.tool_rpc_url:
-            click.echo("On another machine, replace the two addresses by those it reaches this platform under.")
+            say("On another machine, replace the two addresses by those it reaches this platform under.")
     return 0
 
 

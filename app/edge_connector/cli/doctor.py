@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_connector.cli.options import directory_option, installation_directory, json_option, print_json, run_async
+from edge_connector.cli.options import directory_option, installation_directory, json_option, print_json, run_async, say
 from edge_connector.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def doctor(directory: str | None, as_json: bool, mend: bool, only: str | None) -
         print_json({"schemaVersion": 1, "directory": str(home), "checks": documents, "counts": counts})
     else:
         words = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-        click.echo(f"\n{home}: {words}")
+        say(f"\n{home}: {words}")
     return 1 if counts["fail"] else 0
 
 
@@ -68,9 +68,9 @@ def _with_needs(names: set[str], needs: dict[str, tuple[str, ...]]) -> set[str]:
 
 def _show(result: CheckResult) -> None:
     status = click.style(f"{result.status.value:<8}", fg=COLOURS[result.status.value])
-    click.echo(f"{status}{result.what}: {result.proof}")
+    say(f"{status}{result.what}: {result.proof}")
     if result.mended:
-        click.echo(f"        mended: {result.mended}")
+        say(f"        mended: {result.mended}")
     if result.fix:
-        click.echo(f"        fix: {result.fix}")
+        say(f"        fix: {result.fix}")
     sys.stdout.flush()

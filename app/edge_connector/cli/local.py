@@ -10,13 +10,7 @@ from typing import Any
 
 import click
 
-from edge_connector.cli.options import (
-    directory_option,
-    installation_directory,
-    json_option,
-    print_json,
-    run_async,
-)
+from edge_connector.cli.options import directory_option, installation_directory, json_option, print_json, run_async, say
 from edge_connector.config.paths import InstallationPaths
 from edge_connector.control.client import ControlClient
 from edge_connector.control.lock import read_lock
@@ -44,7 +38,7 @@ async def _status(directory: Path, *, as_json: bool, watch: bool) -> int:
                 if as_json:
                     print_json(document)
                 elif line != last:
-                    click.echo(line)
+                    say(line)
                     last = line
             return 0
         document = await client.request("status")
@@ -57,11 +51,11 @@ async def _status(directory: Path, *, as_json: bool, watch: bool) -> int:
 
 def _show_status(document: dict[str, Any]) -> None:
     process, link, who, proven = (document[part] for part in ("process", "link", "authorised", "proven"))
-    click.echo(document["sentence"])
+    say(document["sentence"])
     for problem in document["problems"]:
-        click.echo(f"  {problem['severity']}: {problem['sentence']} (since {problem['since']})")
-        click.echo(f"  fix: {problem['fix']}")
-    click.echo()
+        say(f"  {problem['severity']}: {problem['sentence']} (since {problem['since']})")
+        say(f"  fix: {problem['fix']}")
+    say()
     proof = f"{proven['ageS']} s ago, {proven['roundTripMs']} ms, {proven['kind']}" if proven.get("at") else "not yet"
     accepted = "accepted" if who["accepted"] else "not accepted yet"
     rows = [
@@ -77,7 +71,7 @@ def _show_status(document: dict[str, Any]) -> None:
         ["directory", process["directory"]],
     ]
     for name, value in rows:
-        click.echo(f"  {name:<13}{value}")
+        say(f"  {name:<13}{value}")
 
 
 def _calls(calls: dict[str, Any]) -> str:
@@ -99,7 +93,7 @@ def stop(directory: str | None, as_json: bool, force: bool, timeout_s: float) ->
     if as_json:
         print_json(answer)
     else:
-        click.echo(f"Stopped (pid {answer['pid']}).")
+        say(f"Stopped (pid {answer['pid']}).")
     return 0
 
 

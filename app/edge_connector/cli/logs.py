@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_connector.cli.options import directory_option, installation_directory, json_option, print_json
+from edge_connector.cli.options import directory_option, installation_directory, json_option, print_json, say
 from edge_connector.config.paths import InstallationPaths
 from edge_connector.core.clock import to_iso
 from edge_connector.core.errors import UsageError, UserError
@@ -80,7 +80,7 @@ def logs(follow: bool, limit: int | None, since: str | None, level: str, directo
 def _follow(log: LogFile, path: Path, found: list[Entry], *, level: str, since: str, as_json: bool) -> None:
     """Show entries as they come; ended by Ctrl+C alone."""
     if not _is_there(path):
-        click.echo(f"There is no log yet: waiting for {path}.", err=True)
+        say(f"There is no log yet: waiting for {path}.", err=True)
     while True:
         for entry in found:
             if entry.is_wanted(level=level, since=since):

@@ -15,6 +15,7 @@ import click
 from edge_connector.config.loading import LoadedConfig, load
 from edge_connector.config.paths import choose_directory
 from edge_connector.config.settings import SETTINGS
+from edge_connector.core.printable import json_text, lines
 
 T = TypeVar("T")
 
@@ -74,7 +75,14 @@ def print_json(document: Any) -> None:
     """Print the one document of `--json`; objects carry their schema version."""
     if isinstance(document, dict) and "schemaVersion" not in document:
         document = {"schemaVersion": SCHEMA_VERSION, **document}
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None) + "\n")
+    sys.stdout.write(
+        json_text(json.dumps(document, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None)) + "\n"
+    )
+
+
+def say(text: str = "", *, err: bool = False) -> None:
+    """Print text for a person, to standard error with `err`. It may hold what others said: controls are escaped."""
+    click.echo(lines(text), err=err)
 
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:
@@ -94,4 +102,4 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
 def _plain(text: str) -> Any:
     from rich.text import Text
 
-    return Text(text)
+    return Text(lines(text))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_connector.cli.options import json_option, print_json
+from edge_connector.cli.options import json_option, print_json, say
 from edge_connector.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -113,11 +113,11 @@ def serve(
 
 
 def _announce(server: PlatformServer) -> None:
-    click.echo(f"Platform API      {server.api_url}")
-    click.echo(f"Tool RPC          {server.rpc_url}")
+    say(f"Platform API      {server.api_url}")
+    say(f"Tool RPC          {server.rpc_url}")
     if server.setup_url is not None:
-        click.echo("\nFirst start. Open this link once to make the organization, its admin and a server token:\n")
-        click.echo(f"  {server.setup_url}\n")
+        say("\nFirst start. Open this link once to make the organization, its admin and a server token:\n")
+        say(f"  {server.setup_url}\n")
 
 
 @platform.command()
@@ -134,5 +134,5 @@ def backup(out: Path, data: Path | None, as_json: bool) -> int:
     if as_json:
         print_json({"file": str(out), "bytes": size})
     else:
-        click.echo(f"Wrote {out} ({size} bytes).")
+        say(f"Wrote {out} ({size} bytes).")
     return 0

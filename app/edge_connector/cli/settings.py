@@ -16,6 +16,7 @@ from edge_connector.cli.options import (
     print_json,
     print_table,
     run_async,
+    say,
 )
 from edge_connector.config import listing
 from edge_connector.config.edit import Edit
@@ -42,13 +43,13 @@ def show(directory: str | None, as_json: bool) -> int:
     if as_json:
         print_json(found.to_document())
         return 0
-    click.echo(f"directory: {found.directory}")
+    say(f"directory: {found.directory}")
     print_table(
         ["setting", "value", "origin"],
         [[row.key, f"{row.value} {row.unit}".strip(), row.origin] for row in found.rows],
     )
     for problem in found.problems:
-        click.echo(f"error: {problem.message}\nfix: {problem.hint}", err=True)
+        say(f"error: {problem.message}\nfix: {problem.hint}", err=True)
     return 0
 
 
@@ -85,9 +86,9 @@ def validate(directory: str | None, as_json: bool) -> int:
     if as_json:
         print_json(listing.check_document(home, problems))
     elif not problems:
-        click.echo("The configuration is right.")
+        say("The configuration is right.")
     for problem in () if as_json else problems:
-        click.echo(f"error: {problem.message}\nfix: {problem.hint}", err=True)
+        say(f"error: {problem.message}\nfix: {problem.hint}", err=True)
     return 1 if problems else 0
 
 
@@ -133,9 +134,9 @@ def _edit(home: Path, verb: Verb, key: str, value: str, *, as_json: bool) -> int
     if as_json:
         print_json(document)
     else:
-        click.echo(sentence)
+        say(sentence)
         for warning in document["warnings"]:
-            click.echo(f"warning: {warning['message']}", err=True)
+            say(f"warning: {warning['message']}", err=True)
     return 0
 
 

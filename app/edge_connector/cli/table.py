@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from edge_connector.core.errors import EdgeError, UsageError
+from edge_connector.core.printable import json_text, lines
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("edge_connector.cli.demo", "Start a platform and a connector here and call real tools."),
@@ -107,11 +108,11 @@ def show_error(error: EdgeError, *, as_json: bool) -> int:
     if as_json:
         import json
 
-        print(json.dumps(error.to_document(), ensure_ascii=False))
+        print(json_text(json.dumps(error.to_document(), ensure_ascii=False)))
     else:
-        print(f"error: {error.message}", file=sys.stderr)
+        print(f"error: {lines(error.message)}", file=sys.stderr)
         if error.hint:
-            print(f"fix: {error.hint}", file=sys.stderr)
+            print(f"fix: {lines(error.hint)}", file=sys.stderr)
     return error.exit_code
 
 

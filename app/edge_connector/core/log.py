@@ -2,7 +2,8 @@
 
     2026-01-31T12:00:00.000Z INFO    runtime.board state connecting -> working (proven; link open)
 
-A line has a moment, a level, the part that speaks and words, facts as `key=value`; only tracebacks have more lines.
+A line has a moment, a level, the part that speaks and words, facts as `key=value`; only tracebacks have more lines,
+indented.
 
 A secret that is registered with `hide` never reaches a log, whatever code logs it.
 """
@@ -14,15 +15,16 @@ import logging.handlers
 import sys
 import time
 from pathlib import Path
+from textwrap import indent
+from typing import Any
 
 from edge_connector.core.files import explain_os_error
+from edge_connector.core.printable import lines, one_line
 
 FILE_BYTES = 5 * 1024 * 1024
 FILE_COUNT = 5
 _MIN_SECRET_LENGTH = 8
 """Shorter strings would blacken ordinary words."""
-
-_ESCAPES = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
 
 _secrets: set[str] = set()
 
@@ -53,9 +55,12 @@ class _LineFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         # What peers and tools say must neither look like a line of ours nor reach a terminal as an escape sequence.
-        if not record.message.isprintable():
-            record.message = record.message.translate(_ESCAPES)
+        record.message = one_line(record.message)
         return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:
+        # Its lines are indented: an exception's text may have lines that look like ours.
+        return indent(lines(super().formatException(ei)), "  ")
 
 
 class _RotatingFile(logging.handlers.RotatingFileHandler):

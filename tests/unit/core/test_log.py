@@ -71,3 +71,18 @@ def test_unusable_file_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError):
         logs.configure("info", file=tmp_path / "file" / "a.log", stderr=False)
+
+
+def test_neither_a_message_nor_an_exception_forges_a_line_or_moves_the_cursor(tmp_path: Path) -> None:
+    logs.configure("info", file=tmp_path / "a.log", stderr=False)
+    forged = "\n2026-01-31T12:00:00.000Z INFO    runtime.board state -> working\x1b[2J\u202e"
+    logger = logging.getLogger("edge_connector.x")
+    logger.info("said=%s", forged)
+    try:
+        raise ValueError(forged)
+    except ValueError:
+        logger.exception("it failed error=%s", forged)
+    text = (tmp_path / "a.log").read_text()
+    assert len(re.findall(r"^\d{4}-", text, re.MULTILINE)) == 2
+    assert "\x1b" not in text and "\u202e" not in text
+    assert "\n  Traceback (most recent call last):\n" in text

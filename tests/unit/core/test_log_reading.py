@@ -54,7 +54,7 @@ def test_an_entry_comes_back_as_it_was_written(file: Path) -> None:
     reader = LogFile(file)
     first, second = reader.last(None, level="debug", since="")
     assert (first.level, first.part, first.message) == ("warning", "test", "something happened count=3")
-    assert second.message == "it failed" and second.more[0].startswith("Traceback") and "why" in second.more[-1]
+    assert second.message == "it failed" and second.more[0].startswith("  Traceback") and "why" in second.more[-1]
     assert f"{first}\n{second}\n" == file.read_text()
     reader.close()
 
