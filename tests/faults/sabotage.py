@@ -27,6 +27,7 @@ from edge_connector.platform_server.tool_rpc.connector_link import ConnectorLink
 from edge_connector.platform_server.tool_rpc.journal import CallJournal
 from edge_connector.runtime.calls import CallDesk
 from edge_connector.tools.calls import CallOutcome
+from edge_connector.tools.ledger import writing
 from edge_connector.wire import messages as m
 
 _kept: list[object] = []
@@ -105,6 +106,13 @@ def mix_results() -> None:
     CallDesk.finished = mix  # type: ignore[method-assign]
 
 
+def break_chain() -> None:
+    """The ledger writes a hash that does not follow from the row before."""
+    link: Callable[[str, bytes], str] = vars(writing)["link_hash"]
+    now = _each(50)
+    vars(writing)["link_hash"] = lambda previous, body: link("" if now() else previous, body)
+
+
 def _on_dial(bug: Callable[[], object]) -> None:
     dial: Callable[[Any], Awaitable[Any]] = vars(supervisor)["dial"]
 
@@ -147,6 +155,7 @@ BUGS = {
         swallow_outcomes,
         forget_keys,
         mix_results,
+        break_chain,
         leak,
         orphan,
         give_up,

@@ -24,7 +24,7 @@ from edge_connector.cli.drill.world import World, summary
 from tests.support.processes import COMMAND, clean_environment
 from tests.support.waiting import eventually
 
-ROUNDS = 2
+EVENTS = 30
 
 
 def _seed() -> int:
@@ -41,7 +41,7 @@ def _folders() -> set[Path]:
 async def test_every_check_holds_after_a_long_storm(tmp_path: Path) -> None:
     seed, faults = _seed(), list[str]()
     async with World(seed=seed, callers=8, on_event=faults.append) as world:
-        await world.weather(storm(seed, ROUNDS * len(KINDS)))
+        await world.weather(storm(seed, EVENTS))
         await world.recover()
         evidence = await world.close_books()
         findings = {check.id: found for check in CHECKS if (found := check.findings(evidence))}

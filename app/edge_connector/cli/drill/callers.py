@@ -17,8 +17,8 @@ from edge_connector.platform_api.models import Call, CallRequest
 from edge_connector.platform_api.operations import CREATE_CALL
 
 TIMEOUT_MS = 3_000
-ANSWER_S = 10.0
-"""Longer than any call may take: after that the connection counts as broken."""
+SPARE_S = 7.0
+"""So much longer than its call may take an answer is waited for: after that nobody is going to give one."""
 ASK_AGAIN_S = 0.2
 GIVE_UP_S = 60.0
 """So long a caller with a key asks again before it has no outcome; a drill's faults are over long before."""
@@ -99,12 +99,16 @@ class Callers:
         self.records.append(record)
         return record
 
-    async def call(self, record: CallRecord) -> None:
+    def use(self, client: PlatformClient) -> None:
+        """Call over this client from now on."""
+        self._client = client
+
+    async def call(self, record: CallRecord, *, timeout_ms: int = TIMEOUT_MS) -> None:
         """Make one call; with a key it is asked again until an outcome is heard."""
         loop = asyncio.get_running_loop()
         end = loop.time() + GIVE_UP_S
         while True:
-            answer = await ask(self._client, self._deployment, record)
+            answer = await ask(self._client, self._deployment, record, timeout_ms=timeout_ms)
             record.silences += answer.code == "platform_timeout"
             if answer.outcome != LOST or not record.key:
                 record.answers.append(answer)
@@ -114,16 +118,18 @@ class Callers:
             await asyncio.sleep(ASK_AGAIN_S)
 
 
-async def ask(client: PlatformClient, deployment: str, record: CallRecord) -> Answer:
+async def ask(client: PlatformClient, deployment: str, record: CallRecord, *, timeout_ms: int = TIMEOUT_MS) -> Answer:
     """One request of one call, and what it was told; `lost` when nobody told anything."""
     request = CallRequest(
         tool=record.tool,
         arguments=msgspec.Raw(msgspec.json.encode(record.arguments)),
         deployment=deployment,
-        timeout_ms=TIMEOUT_MS,
+        timeout_ms=timeout_ms,
     )
     try:
-        call = await client.call(CREATE_CALL, request, idempotency_key=record.key, timeout_s=ANSWER_S)
+        call = await client.call(
+            CREATE_CALL, request, idempotency_key=record.key, timeout_s=timeout_ms / 1000 + SPARE_S
+        )
     except RetryLater as error:
         return Answer("refused", error.code)
     except NotConnected as error:

@@ -142,6 +142,20 @@ def recovered(evidence: Evidence) -> list[str]:
     return found
 
 
+def ledger_agrees(evidence: Evidence) -> list[str]:
+    """The connector's ledger is whole, has every call that may run once and ran, and waits for nothing."""
+    once = {call.number: call for call in evidence.calls if call.repeat == "once"}
+    found = [f"the chain is broken at row {seq}" for seq in evidence.broken_links]
+    unknown = [run for run in evidence.runs if run.number in once and run.call not in evidence.ledger]
+    found += [f"call {run.number} ran as {run.call}, but the ledger does not have it" for run in unknown]
+    found += [f"{call_id} is still open in the ledger" for call_id, entry in evidence.ledger.items() if entry.is_open]
+    for call in once.values():
+        entry = evidence.ledger.get(call.call_id)
+        if entry is not None and call.outcome == "succeeded" and entry.outcome not in ("succeeded", "interrupted"):
+            found.append(f"call {call.number} succeeded, the ledger says {entry.outcome or 'nothing'}")
+    return found
+
+
 def enough(evidence: Evidence) -> list[str]:
     """So many calls got through that the other checks say something."""
     succeeded = sum(call.outcome == "succeeded" for call in evidence.calls)
@@ -152,6 +166,7 @@ CHECKS = (
     Check("one_outcome", "each call has exactly one outcome", one_outcome),
     Check("nothing_twice", "nothing ran twice that may run once", nothing_twice),
     Check("nothing_lost", "no confirmed result is lost or wrong", nothing_lost),
+    Check("ledger_agrees", "the connector's ledger is whole and agrees", ledger_agrees),
     Check("no_orphans", "no process is orphaned", no_orphans),
     Check("nothing_leaked", "no descriptor, task or file is leaked", nothing_leaked),
     Check("recovered", "works again by itself, with proof", recovered),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from edge_connector.tools.ledger.chain import link_hash
 
 LOST = "lost"
 """The outcome at a caller whose own connection broke and who may not ask again: it does not know."""
@@ -107,6 +111,14 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """A call in the connector's own ledger."""
+
+    outcome: str
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Census:
     """What one process holds.
 
@@ -121,6 +133,10 @@ class Census:
     workers: int = 0
     tasks: int | None = None
 
+    def size(self) -> int:
+        """Everything counted together, to tell the least of several looks."""
+        return sum(self.descriptors.values()) + self.threads + (self.tasks or 0)
+
 
 @dataclass(slots=True)
 class Evidence:
@@ -130,6 +146,9 @@ class Evidence:
     runs: list[Run] = field(default_factory=list)
     overheard: Overheard = field(default_factory=Overheard)
     history: dict[str, Kept] = field(default_factory=dict)
+    ledger: dict[str, Entry] = field(default_factory=dict)
+    broken_links: list[int] = field(default_factory=list)
+    """Numbers of ledger rows whose hash does not follow from the row before."""
     platform_kills: list[float] = field(default_factory=list)
     """Monotonic moments."""
     unconfirmed: int = 0
@@ -146,6 +165,20 @@ class Evidence:
     exit_codes: dict[str, int] = field(default_factory=dict)
     recovery: dict[str, Any] = field(default_factory=dict)
     """`state`, `provenAfterFault`, `problems`, `seconds`: how it was after the last fault, without help."""
+
+
+def read_ledger(file: Path) -> tuple[dict[str, Entry], list[int]]:
+    """The calls of a ledger that nobody writes any more, and the rows at which its chain is broken."""
+    with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as ledger:
+        rows = ledger.execute("SELECT id, outcome, is_open FROM calls").fetchall()
+        entries = {call_id: Entry(outcome, bool(is_open)) for call_id, outcome, is_open in rows}
+        (previous,) = ledger.execute("SELECT anchor_hash FROM chain").fetchone()
+        broken = []
+        for seq, body, found in ledger.execute("SELECT seq, body, hash FROM events ORDER BY seq"):
+            if found != link_hash(previous, body.encode("utf-8", "surrogatepass")):
+                broken.append(seq)
+            previous = found
+    return entries, broken
 
 
 def read_runs(file: Path) -> list[Run]:

@@ -24,10 +24,11 @@ from typing import Any, Self
 
 from edge_connector.cli.drill.callers import Callers, ask
 from edge_connector.cli.drill.checks import grown
-from edge_connector.cli.drill.evidence import LOST, MISSING, Census, Evidence, Kept, read_runs
+from edge_connector.cli.drill.evidence import LOST, MISSING, Census, Evidence, Kept, read_ledger, read_runs
 from edge_connector.cli.drill.plan import Event
 from edge_connector.cli.drill.programs import Connector, Platform, own_command
 from edge_connector.cli.drill.proxy import FaultProxy
+from edge_connector.config.paths import InstallationPaths
 from edge_connector.core.errors import EdgeError, UserError
 from edge_connector.core.resources import resource_path
 from edge_connector.core.tasks import TaskOwner
@@ -39,8 +40,8 @@ HEARTBEAT_S = 0.5
 RECOVER_S = 15.0
 """The first delay is at most 6 s (R1); the rest is for a slow machine."""
 SETTLE_S = 5.0
-CALM_S = 0.3
-"""So long connections take to end at most."""
+CALM_S = 1.2
+CALM_LOOKS = 8
 WARM_CALLS = 30
 HISTORY_AT_ONCE = 16
 KILLED = ("kill_connector", "kill_platform")
@@ -114,7 +115,7 @@ class World:
                 SETUP, SetupRequest(code=code, organization="Drill", name="Drill", email="d@drill")
             )
         self._token = made.server_token
-        direct = self._client(self.platform.api_port)
+        direct = self.direct()
         edge = await direct.call(CREATE_DEPLOYMENT, DeploymentRequest(name="drill"))
         self.deployment = edge.id
         self.link_proxy = FaultProxy("127.0.0.1", self.platform.rpc_port, tap=self.evidence.overheard.take)
@@ -139,8 +140,11 @@ class World:
         await self.callers.warm_up(WARM_CALLS)
         # Its connections are not what the platform holds when nobody calls; it makes new ones when it needs them.
         await warm.close()
-        await asyncio.sleep(CALM_S)
-        await self._note(self.evidence.before)
+        await self._note_before()
+
+    def direct(self) -> PlatformClient:
+        """A client that no fault meets; closed with the books."""
+        return self._client(self.platform.api_port)
 
     def _client(self, port: int) -> PlatformClient:
         async def token() -> str:
@@ -268,10 +272,11 @@ class World:
         for client in self._clients:
             await client.close()
         self.caller_proxy.cut(reset=True)
-        await self._note(evidence.after, no_more_than=evidence.before)
+        await self._note_after()
         evidence.unconfirmed = (await self.connector.status()).get("calls", {}).get("unsentOutcomes", 0)
         evidence.exit_codes = {"connector": await self.connector.stop(), "platform": await self.platform.stop()}
         evidence.runs = read_runs(self.connector.home / "custom-implementations" / "runs.jsonl")
+        evidence.ledger, evidence.broken_links = read_ledger(InstallationPaths(self.connector.home).ledger_file)
         evidence.strays = self.connector.strays + self.platform.strays
         evidence.left_files = self._left_files()
         evidence.complaints = self.connector.complaints() + self.platform.complaints()
@@ -279,13 +284,13 @@ class World:
 
     async def _ask_again(self) -> None:
         """Every caller with a key asks once more, without any fault: it must hear the same."""
-        direct = self._client(self.platform.api_port)
+        direct = self.direct()
         for call in self.callers.records:
             if call.key and call.call_id:
                 call.answers.append(await ask(direct, self.deployment, call))
 
     async def _read_history(self) -> None:
-        direct, evidence = self._client(self.platform.api_port), self.evidence
+        direct, evidence = self.direct(), self.evidence
         wanted = {call.call_id for call in evidence.calls if call.call_id and call.outcome != LOST}
         wanted |= {call_id for call_id in evidence.overheard.receipts if not call_id.startswith("probe_")}
         places = asyncio.Semaphore(HISTORY_AT_ONCE)
@@ -303,18 +308,28 @@ class World:
             for call_id in wanted:
                 group.create_task(read(call_id), name="drill.history")
 
-    async def _note(self, into: dict[str, Census], *, no_more_than: dict[str, Census] | None = None) -> None:
-        """Count what both programs hold, a little later again when it is more than before."""
-        end = time.monotonic() + SETTLE_S
+    async def _note_before(self) -> None:
+        """Count what both programs hold at rest: the least of a few looks, for what ends a little later."""
+        for _ in range(CALM_LOOKS):
+            await asyncio.sleep(CALM_S / CALM_LOOKS)
+            for name, census in (await self._census()).items():
+                known = self.evidence.before.get(name)
+                if known is None or census.size() < known.size():
+                    self.evidence.before[name] = census
+
+    async def _note_after(self) -> None:
+        """Count it again; what is more than before gets some seconds to end."""
+        evidence, end = self.evidence, time.monotonic() + SETTLE_S
         while True:
-            workers = len((await self.connector.status()).get("workers", []))
-            into["connector"] = self.connector.census(workers=workers)
-            into["platform"] = self.platform.census()
-            if no_more_than is None or time.monotonic() > end:
-                return
-            if not any(grown(name, no_more_than[name], into[name]) for name in into):
+            evidence.after = await self._census()
+            more = any(grown(name, evidence.before[name], evidence.after[name]) for name in evidence.after)
+            if not more or time.monotonic() > end:
                 return
             await asyncio.sleep(0.2)
+
+    async def _census(self) -> dict[str, Census]:
+        workers = len((await self.connector.status()).get("workers", []))
+        return {"connector": self.connector.census(workers=workers), "platform": self.platform.census()}
 
     def _left_files(self) -> list[str]:
         """What both programs should have removed."""

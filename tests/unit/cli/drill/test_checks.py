@@ -14,6 +14,7 @@ from edge_connector.cli.drill.evidence import (
     Answer,
     CallRecord,
     Census,
+    Entry,
     Evidence,
     Kept,
     Overheard,
@@ -41,6 +42,7 @@ def good() -> Evidence:
         evidence.overheard.outcomes[answer.call_id] = ["succeeded"]
         evidence.overheard.receipts.add(answer.call_id)
         evidence.overheard.sent_at[answer.call_id] = 100.0
+        evidence.ledger[answer.call_id] = Entry("succeeded", is_open=False)
     refused = CallRecord(99, "markOnce", "once", {}, None, "", [Answer("refused", "connector_unavailable")])
     lost = CallRecord(98, "markRead", "read", {}, None, "", [Answer(LOST, "platform_unreachable")])
     evidence.calls += [refused, lost]
@@ -72,10 +74,12 @@ def _silence(evidence: Evidence) -> None:
 
 def _ran_twice(evidence: Evidence) -> None:
     evidence.runs.append(Run(2, "call_other"))
+    evidence.ledger["call_other"] = Entry("succeeded", is_open=False)
 
 
 def _refused_but_ran(evidence: Evidence) -> None:
     evidence.runs.append(Run(99, "call_99"))
+    evidence.ledger["call_99"] = Entry("succeeded", is_open=False)
 
 
 def _run_of_nobody(evidence: Evidence) -> None:
@@ -105,6 +109,22 @@ def _told_and_changed(evidence: Evidence) -> None:
 
 def _unconfirmed(evidence: Evidence) -> None:
     evidence.unconfirmed = 3
+
+
+def _broken_chain(evidence: Evidence) -> None:
+    evidence.broken_links.append(17)
+
+
+def _not_in_ledger(evidence: Evidence) -> None:
+    del evidence.ledger["call_3"]
+
+
+def _open_in_ledger(evidence: Evidence) -> None:
+    evidence.ledger["call_3"] = Entry("succeeded", is_open=True)
+
+
+def _other_in_ledger(evidence: Evidence) -> None:
+    evidence.ledger["call_3"] = Entry("failed", is_open=False)
 
 
 def _orphan(evidence: Evidence) -> None:
@@ -165,6 +185,10 @@ def _nothing_got_through(evidence: Evidence) -> None:
         (_confirmed_and_changed, "nothing_lost", "call_2 was confirmed as succeeded, but the platform keeps inter"),
         (_told_and_changed, "nothing_lost", "was told succeeded, the platform keeps interrupted"),
         (_unconfirmed, "nothing_lost", "3 outcomes were never confirmed"),
+        (_broken_chain, "ledger_agrees", "the chain is broken at row 17"),
+        (_not_in_ledger, "ledger_agrees", "call 3 ran as call_3, but the ledger does not have it"),
+        (_open_in_ledger, "ledger_agrees", "call_3 is still open in the ledger"),
+        (_other_in_ledger, "ledger_agrees", "call 3 succeeded, the ledger says failed"),
         (_orphan, "no_orphans", "4711: sleep 600"),
         (_descriptor, "nothing_leaked", "connector holds more descriptors than before: file 3 to 4"),
         (_task, "nothing_leaked", "platform has more tasks than before: 10 to 11"),
