@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tools": ("edge_connector.cli.calls", "List the tools that can be called."),
     "doctor": ("edge_connector.cli.doctor", "Look at this installation and say what is wrong and how to mend it."),
     "logs": ("edge_connector.cli.logs", "Show the log of this installation, and follow it."),
+    "calls": ("edge_connector.cli.ledger", "See what was called here, and prove that the record is whole."),
     "config": ("edge_connector.cli.settings", "Show and change settings, and where each value comes from."),
     "deployment": ("edge_connector.cli.deployments", "Create deployments on the platform."),
     "autostart": ("edge_connector.cli.autostart", "Start the connector with your session."),

@@ -26,7 +26,9 @@ Q = TypeVar("Q")
 MAX_LISTED = 1_000
 PAGE = 500
 """Events in one page of an export, at most; a page also ends after `PAGE_BYTES` of results."""
-PAGE_BYTES = 4 * 1024 * 1024
+PAGE_BYTES = 1024 * 1024
+MAX_SHOWN = 1024 * 1024
+"""Characters of a result that leave the ledger; only one that is not confirmed yet can be longer."""
 METHODS = ("calls.list", "calls.show", "calls.export")
 OPEN = "open"
 """Filter word for calls without an outcome."""
@@ -106,7 +108,10 @@ def _show(connection: sqlite3.Connection, query: ShowQuery) -> dict[str, Any]:
             "unknown_call", f"The ledger has no call {query.id[:100]!r}.", hint="List them with `calls list`."
         )
     bodies = connection.execute("SELECT body FROM events WHERE call = ? ORDER BY seq", (query.id,)).fetchall()
-    return {**call_document(_call(row), whole=True), "events": [msgspec.json.decode(body) for (body,) in bodies]}
+    return {
+        **call_document(_shortened(_call(row)), whole=True),
+        "events": [msgspec.json.decode(body) for (body,) in bodies],
+    }
 
 
 def _export(connection: sqlite3.Connection, query: ExportQuery) -> dict[str, Any]:
@@ -154,7 +159,7 @@ def _chain_rows(connection: sqlite3.Connection, after: int) -> Iterator[ChainRow
     )
     size = 0
     for seq, call, body, digest, *rest in connection.execute(sql, (after,)):
-        row = None if rest[0] is None else _call(rest)
+        row = None if rest[0] is None else _shortened(_call(rest))
         yield ChainRow(seq=seq, call=call, body=body, hash=digest, row=row)
         size += len(body) + (0 if row is None else len(row.result or "") + len(row.arguments or ""))
         if size > PAGE_BYTES:
@@ -258,6 +263,12 @@ def call_document(call: CallRow, *, whole: bool = False) -> dict[str, Any]:
 def _call(row: Any) -> CallRow:
     call = CallRow(**dict(zip(CallRow.__struct_fields__, row, strict=True)))
     call.is_open = bool(call.is_open)
+    return call
+
+
+def _shortened(call: CallRow) -> CallRow:
+    if call.result is not None and len(call.result) > MAX_SHOWN:
+        call.result = None
     return call
 
 

@@ -12,11 +12,11 @@ import msgspec
 
 from edge_connector.tools.ledger.records import Event
 
-STEP = 2_000
+STEP = 500
 """Events that go in one transaction."""
 SHRINK = 0.1
 """A ledger that is too large becomes this share smaller than its limit, so that it is not cut all the time."""
-VACUUM_PAGES = 1_000
+VACUUM_PAGES = 500
 """Free pages that go back to the disk in one step."""
 
 
@@ -63,7 +63,10 @@ def cut_step(connection: sqlite3.Connection, limits: Limits, *, now: float, shri
         "DELETE FROM calls WHERE last_seq <= ? AND (NOT is_open OR received_at < ?)", (cut, oldest)
     ).rowcount
     connection.execute("UPDATE chain SET anchor_seq=?, anchor_hash=?", (cut, row[0]))
-    connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+    free = int(connection.execute("PRAGMA freelist_count").fetchone()[0])
+    for _ in range(min(free, VACUUM_PAGES)):
+        # One page a step: this module takes a single step of a statement that gives no rows.
+        connection.execute("PRAGMA incremental_vacuum(1)")
     return Cut(events, calls, used_bytes(connection), cut == head_seq or not (too_large or cut == anchor_seq + STEP))
 
 
