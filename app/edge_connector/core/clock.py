@@ -23,6 +23,10 @@ class Clock(Protocol):
         ...
 
 
+_SLEEP_CLOCKS = (("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"), ("CLOCK_MONOTONIC_RAW", "CLOCK_UPTIME_RAW"))
+"""Clocks that count time in suspend, and those that do not: clock_gettime(2) of Linux, clock_gettime(3) of macOS."""
+
+
 class SystemClock:
     """The machine's clocks."""
 
@@ -33,9 +37,10 @@ class SystemClock:
         return time.time()
 
     def asleep(self) -> float:
-        # clock_gettime(2): CLOCK_BOOTTIME counts time in suspend, CLOCK_MONOTONIC does not.
-        boot = getattr(time, "CLOCK_BOOTTIME", None)
-        return 0.0 if boot is None else time.clock_gettime(boot) - time.clock_gettime(time.CLOCK_MONOTONIC)
+        for counting, pausing in _SLEEP_CLOCKS:
+            if hasattr(time, counting) and hasattr(time, pausing):
+                return time.clock_gettime(getattr(time, counting)) - time.clock_gettime(getattr(time, pausing))
+        return 0.0
 
 
 def to_iso(wall_s: float) -> str:
