@@ -10,6 +10,7 @@ import click
 
 from edge_connector.cli.options import directory_option, installation_directory, json_option, print_json, run_async, say
 from edge_connector.core.errors import UsageError
+from edge_connector.core.printable import one_line
 
 if TYPE_CHECKING:
     from edge_connector.core.checks import CheckResult
@@ -67,10 +68,10 @@ def _with_needs(names: set[str], needs: dict[str, tuple[str, ...]]) -> set[str]:
 
 
 def _show(result: CheckResult) -> None:
-    status = click.style(f"{result.status.value:<8}", fg=COLOURS[result.status.value])
-    say(f"{status}{result.what}: {result.proof}")
+    click.secho(f"{result.status.value:<8}", fg=COLOURS[result.status.value], nl=False)
+    say(one_line(f"{result.what}: {result.proof}"))
     if result.mended:
-        say(f"        mended: {result.mended}")
+        say(one_line(f"        mended: {result.mended}"))
     if result.fix:
-        say(f"        fix: {result.fix}")
+        say(one_line(f"        fix: {result.fix}"))
     sys.stdout.flush()

@@ -17,6 +17,7 @@ from edge_connector.config.paths import InstallationPaths
 from edge_connector.core.clock import to_iso
 from edge_connector.core.errors import UsageError, UserError
 from edge_connector.core.files import explain_os_error
+from edge_connector.core.printable import json_text
 
 if TYPE_CHECKING:
     from edge_connector.core.log_reading import Entry, LogFile
@@ -84,9 +85,8 @@ def _follow(log: LogFile, path: Path, found: list[Entry], *, level: str, since: 
     while True:
         for entry in found:
             if entry.is_wanted(level=level, since=since):
-                sys.stdout.write(
-                    (json.dumps(entry.to_document(), ensure_ascii=False) if as_json else str(entry)) + "\n"
-                )
+                document = json_text(json.dumps(entry.to_document(), ensure_ascii=False)) if as_json else str(entry)
+                say(document)
         sys.stdout.flush()
         time.sleep(LOOK_S)
         found = log.new_entries()
@@ -94,7 +94,7 @@ def _follow(log: LogFile, path: Path, found: list[Entry], *, level: str, since: 
 
 def _print(found: list[Entry]) -> None:
     for entry in found:
-        sys.stdout.write(f"{entry}\n")
+        say(str(entry))
 
 
 def _is_there(path: Path) -> bool:
