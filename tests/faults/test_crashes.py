@@ -89,6 +89,7 @@ def _told(record: CallRecord) -> tuple[str, str]:
 async def test_what_each_kill_leaves_behind(tmp_path: Path) -> None:
     async with _world() as crashes:
         await _connector_killed_while_a_once_call_runs(crashes)
+        await _connector_killed_while_a_call_runs_that_may_be_repeated(crashes)
         await _connector_killed_with_an_outcome_that_could_not_be_sent(crashes)
         await _worker_killed_while_a_once_call_runs(crashes)
         await _platform_killed_while_a_once_call_runs(crashes)
@@ -102,6 +103,19 @@ async def _connector_killed_while_a_once_call_runs(crashes: Crashes) -> None:
         await task
     assert _told(record) == ("interrupted", "outcome_unknown")
     assert len(crashes.runs(record)) == 1
+    await crashes.again()
+
+
+async def _connector_killed_while_a_call_runs_that_may_be_repeated(crashes: Crashes) -> None:
+    record, task = await crashes.begin("markRead", 1.5)
+    await crashes.world.connector.kill()
+    crashes.world.connector.start()
+    async with asyncio.timeout(LONG_S / 2):
+        await task
+    assert _told(record) == ("succeeded", "") and record.answers[0].result == record.expected
+    assert len(crashes.runs(record)) == 2
+    assert len({run["call"] for run in crashes.runs(record)}) == 1
+    assert (await crashes.kept(record.call_id)).attempts == 2
     await crashes.again()
 
 

@@ -87,8 +87,10 @@ def nothing_lost(evidence: Evidence) -> list[str]:
             if call_id not in keyed and any(0 <= kill - sent_at < UNWRITTEN_S for kill in evidence.platform_kills):
                 continue
             found.append(f"{call_id} was confirmed as {reported[0]}, but the platform does not know it")
-        elif reported[0] not in (kept.outcome, kept.late):
-            found.append(f"{call_id} was confirmed as {reported[0]}, but the platform keeps {kept.outcome}")
+        elif not {kept.outcome, kept.late} & set(reported):
+            # More than one: a call that may be repeated was sent again after an interruption.
+            told = " and ".join(reported)
+            found.append(f"{call_id} was confirmed as {told}, but the platform keeps {kept.outcome}")
     if evidence.unconfirmed:
         found.append(f"{evidence.unconfirmed} outcomes were never confirmed to the connector")
     return found
