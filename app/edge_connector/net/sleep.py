@@ -8,6 +8,7 @@ nothing is told: suspend is then found by the clocks (`net.wakeup`).
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 import sys
@@ -71,7 +72,9 @@ class SleepSignals:
             await asyncio.sleep(self._again_s)
 
     async def _listen(self) -> None:
-        # Here, because the import costs 2 MB and 30 ms, and most containers have no system bus.
+        # Only here, because it costs 4 MB and 50 ms and most containers have no system bus; beside the loop, because
+        # the link is being dialled now.
+        await asyncio.to_thread(importlib.import_module, "dbus_fast.aio")
         from dbus_fast import BusType
         from dbus_fast.aio import MessageBus
 
