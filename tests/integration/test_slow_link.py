@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,16 @@ import msgspec
 import pytest
 
 from edge_connector.platform_server import app
-from edge_connector.platform_server.listening import bind
+from edge_connector.platform_server.http.application import HttpApplication
+from edge_connector.platform_server.listening import EmbeddedServer, bind
 from edge_connector.platform_server.tool_rpc import endpoint
+from edge_connector.platform_server.tool_rpc.calls import CallRouter
 from edge_connector.wire import messages as m
 from edge_connector.wire.session import PlatformSession
 from tests.support.processes import clean_environment, running_connector
 from tests.support.real_platform import RunningPlatform, result_of, running_platform
 from tests.support.slow_link import SlowLink, slow_link
+from tests.support.waiting import eventually
 
 TOOLS = """
 from edge_connector.tools import tool
@@ -43,6 +46,8 @@ class Beats:
     """When the connector's heartbeats arrived."""
 
     arrived: list[float]
+    parts: int = 0
+    """Of large results."""
 
     def latest_s(self) -> float:
         """By how much the latest heartbeat was later than the quickest one, seconds."""
@@ -61,6 +66,7 @@ def beats(monkeypatch: pytest.MonkeyPatch) -> Beats:
 
     def receive_seen(session: PlatformSession, frame: bytes | str, *, now: float) -> list[m.Message]:
         text = frame if isinstance(frame, str) else frame.decode()
+        seen.parts += text.startswith('{"type":"result.part"')
         seen.arrived += [now] * text.count('"type":"heartbeat","seq"')
         return receive(session, frame, now=now)
 
@@ -70,8 +76,21 @@ def beats(monkeypatch: pytest.MonkeyPatch) -> Beats:
 
 
 @asynccontextmanager
+async def far_api(platform: RunningPlatform, link: SlowLink) -> AsyncIterator[str]:
+    """The platform's HTTP API at the other end of the link as well; its address."""
+    listener = link.bind_at_platform()
+    address, port = listener.getsockname()
+    server = EmbeddedServer(HttpApplication(platform.server._started()), listener, None, max_frame=1024)
+    await server.start()
+    try:
+        yield f"http://{address}:{port}"
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
 async def far_connector(
-    tmp_path: Path, link: SlowLink, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, link: SlowLink, monkeypatch: pytest.MonkeyPatch, *, with_api: bool = False
 ) -> AsyncIterator[RunningPlatform]:
     """A platform in this process with a connector at the other end of the slow link."""
     rpc_listener = link.bind_at_platform()
@@ -84,11 +103,14 @@ async def far_connector(
     tools = tmp_path / "home" / "custom-implementations" / "tools"
     tools.mkdir(parents=True)
     (tools / "given.py").write_text(TOOLS)
-    async with running_platform(tmp_path / "platform") as platform:
+    async with (
+        running_platform(tmp_path / "platform") as platform,
+        far_api(platform, link) as api_url,
+    ):
         edge = await platform.deploy()
         variables = clean_environment(
             TOOL_RPC_URL=f"ws://{address}:{port}",
-            PLATFORM_API_URL="http://127.0.0.1:9",
+            PLATFORM_API_URL=api_url if with_api else "http://127.0.0.1:9",
             DEPLOYMENT_ID=edge.id,
             DEPLOYMENT_SECRET=edge.secret,
         )
@@ -107,12 +129,13 @@ async def small_calls(platform: RunningPlatform, until: asyncio.Future[Any]) -> 
     return sorted(took)
 
 
-async def beside_a_large_result(platform: RunningPlatform, size: int) -> tuple[float, list[float]]:
-    """Seconds that the large one took, and those of the small calls beside it."""
-    began = time.perf_counter()
+async def beside_a_large_result(
+    platform: RunningPlatform, size: int, *, has_begun: Callable[[], object]
+) -> tuple[float, list[float]]:
+    """Seconds from the beginning of the large result to its end, and those of the small calls beside it."""
     large = asyncio.create_task(platform.call("big", {"size": size}, timeout_ms=60_000))
-    # Its call is at the connector first: the link towards it is quick.
-    await platform.call("echo", {"message": 0})
+    await eventually(has_begun, what="the large result begins to come")
+    began = time.perf_counter()
     took = await small_calls(platform, large)
     assert len(result_of(await large)) == size
     return time.perf_counter() - began, took
@@ -124,13 +147,35 @@ async def test_small_calls_and_heartbeats_overtake_a_large_result(
     async with far_connector(tmp_path, link, monkeypatch) as platform:
         idle = await small_calls(platform, asyncio.ensure_future(asyncio.sleep(0.5)))
         beats.arrived.clear()
-        large_s, took = await beside_a_large_result(platform, 2_000_000)
+        large_s, took = await beside_a_large_result(platform, 2_000_000, has_begun=lambda: beats.parts)
         assert large_s > 6, "the link is not as slow as it should be"
         assert idle[len(idle) // 2] < large_s / 20
         assert len(took) >= 10
         assert took[len(took) // 2] < large_s / 10
         assert took[len(took) * 9 // 10] < large_s / 4
         assert len(beats.arrived) > large_s / HEARTBEAT_S / 2
+        assert beats.latest_s() < large_s / 4
+
+
+async def test_they_overtake_one_that_is_brought_over_http(
+    tmp_path: Path, link: SlowLink, beats: Beats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brought: list[str] = []
+    expects = CallRouter.expects
+
+    def expects_seen(router: CallRouter, deployment_id: str, call_id: str) -> bool:
+        brought.append(call_id)
+        return expects(router, deployment_id, call_id)
+
+    monkeypatch.setattr(CallRouter, "expects", expects_seen)
+    async with far_connector(tmp_path, link, monkeypatch, with_api=True) as platform:
+        beats.arrived.clear()
+        large_s, took = await beside_a_large_result(platform, 2_000_000, has_begun=lambda: brought)
+        assert len(brought) == 1
+        assert large_s > 6, "the link is not as slow as it should be"
+        assert len(took) >= 10
+        assert took[len(took) // 2] < large_s / 10
+        assert took[len(took) * 9 // 10] < large_s / 4
         assert beats.latest_s() < large_s / 4
 
 
@@ -141,6 +186,6 @@ async def test_without_parts_they_wait_for_all_of_it(
     monkeypatch.setattr(endpoint, "DEPLOYMENT_FEATURES", [m.FEATURE_PROBE])
     async with far_connector(tmp_path, link, monkeypatch) as platform:
         beats.arrived.clear()
-        large_s, took = await beside_a_large_result(platform, 1_000_000)
+        large_s, took = await beside_a_large_result(platform, 1_000_000, has_begun=lambda: True)
         assert took[-1] > large_s / 2
         assert beats.latest_s() > large_s / 2
