@@ -46,10 +46,11 @@ class Edge:
 
 
 @contextmanager
-def edge(home: Path, **environment: str) -> Iterator[Edge]:
+def edge(home: Path, command_line: list[str] = CLI, **environment: str) -> Iterator[Edge]:
     """Start both, and end them after the block.
 
     Args:
+        command_line: the program that serves the platform.
         environment: settings of the connector beside the usual ones.
     """
     api_port, rpc_port, health_port = free_port(), free_port(), free_port()
@@ -57,7 +58,7 @@ def edge(home: Path, **environment: str) -> Iterator[Edge]:
     (installation / "custom-implementations" / "tools").mkdir(parents=True)
     shutil.copy(TOOLS / "bench_tools.py", installation / "custom-implementations" / "tools")
     ports = ["--api-port", str(api_port), "--rpc-port", str(rpc_port)]
-    serve = [*CLI, "platform", "serve", "--data", str(home / "platform"), *ports]
+    serve = [*command_line, "platform", "serve", "--data", str(home / "platform"), *ports]
     log = home / "platform.log"
     with running(serve, log, PYTHONUNBUFFERED="1") as platform:
         wait_for(lambda: "code=" in log.read_text() or not platform.alive, "the platform")
