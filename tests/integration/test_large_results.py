@@ -119,7 +119,7 @@ async def test_the_platform_refuses_what_is_too_large_and_keeps_the_session(tmp_
         edge = await platform.deploy()
         authorization = peers.pair(edge.id, edge.secret)
         async with peers.connector(platform.rpc_url, authorization, answer=answer) as peer:
-            peer.session._splits = in_parts
+            peer.session.splits = in_parts
             refused = await platform.call("echo", {"size": size})
             assert refused.error is not None
             assert (refused.outcome, refused.error.code) == ("failed", "result_too_large")

@@ -40,7 +40,8 @@ _CALLER_OPEN: Final[_Kinds] = _LIVENESS | {m.Call, m.Cancel, m.Receipt}
 _TO_CONNECTOR_WELCOMED: Final[_Kinds] = _LIVENESS | {m.Registered, m.Drain, m.BundleAnnounce}
 _TO_CONNECTOR_OPEN: Final[_Kinds] = _TO_CONNECTOR_WELCOMED | {m.Call, m.Cancel, m.Receipt, m.WebhookReceipt}
 _TO_CALLER_OPEN: Final[_Kinds] = _LIVENESS | {m.Drain, m.Accepted, m.Progress, m.Result, m.ResultPart, m.Failure}
-_HANDSHAKE: Final[_Kinds] = frozenset({m.Hello, m.Welcome, m.Register, m.Registered})
+_WATCHED: Final[_Kinds] = _LIVENESS | {m.Hello, m.Welcome, m.Register, m.Registered, m.ResultPart, m.Receipt}
+"""What the session itself has to do with."""
 _OUTCOMES: Final[_Kinds] = frozenset({m.Result, m.ResultReference, m.Failure})
 
 
@@ -66,8 +67,9 @@ class Session:
         self.round_trip_s: float | None = None
         self.parts = OutgoingParts()
         """Large results that wait for `next_part`."""
+        self.max_result_bytes = m.MAX_RESULT_BYTES
         self._incoming = IncomingParts(m.MAX_RESULT_BYTES)
-        self._splits = False
+        self.splits = False
         """Whether the peer puts parts together."""
         self._decoder = decoder
         self._allowed = allowed
@@ -97,9 +99,9 @@ class Session:
             if size > self.max_frame_bytes:
                 raise ProtocolError(CloseCode.TOO_LARGE, f"frame of {size} bytes, limit {self.max_frame_bytes}")
             messages = self._take_in(self._decoder.decode(frame), now)
-            if size > self._incoming.max_result_bytes:
-                # One result too many bytes ends its call, not the session.
-                messages = [limited(message, self._incoming.max_result_bytes) for message in messages]
+            if size > self.max_result_bytes:
+                # A result with too many bytes ends its call, not the session.
+                messages = [limited(message, self.max_result_bytes) for message in messages]
             return messages
         except ProtocolError:
             self.phase = Phase.CLOSED
@@ -114,7 +116,12 @@ class Session:
                 raise ProtocolError(
                     CloseCode.OUT_OF_ORDER, f"{tag} is not allowed while the session is in {self.phase}"
                 )
-            if kind is m.Heartbeat:
+            if kind not in _WATCHED:
+                # All that comes with calls, and therefore often.
+                if self._incoming.open and kind in _OUTCOMES:
+                    self._incoming.drop(message.id)  # type: ignore[attr-defined]
+                delivered.append(message)
+            elif kind is m.Heartbeat:
                 self._outbox.append(m.HeartbeatAck(seq=message.seq))  # type: ignore[attr-defined]
             elif kind is m.HeartbeatAck:
                 if message.seq == self._heartbeat_seq and self._heartbeat_sent_at is not None:  # type: ignore[attr-defined]
@@ -125,11 +132,9 @@ class Session:
                 if outcome is not None:
                     delivered.append(outcome)
             else:
-                if kind in _HANDSHAKE:
+                if kind is not m.Receipt:
                     self._advance(message, now)
-                elif self._incoming.open and kind in _OUTCOMES:
-                    self._incoming.drop(message.id)  # type: ignore[attr-defined]
-                elif self.parts.bytes and kind is m.Receipt:
+                elif self.parts.bytes:
                     for call_id in message.ids:  # type: ignore[attr-defined]
                         self.parts.drop(call_id)
                 delivered.append(message)
@@ -144,11 +149,12 @@ class Session:
         """Queue `message` for the next `frames_to_send`, a large result for `next_part`; dropped once closed."""
         if self.phase is Phase.CLOSED:
             return
-        if type(message) is m.Result and self._splits and len(memoryview(message.result)) > PART_ABOVE:
-            self.parts.add(message)
-            return
-        if self.parts.bytes and type(message) in _OUTCOMES:
-            self.parts.drop(message.id)  # type: ignore[attr-defined]
+        if self.splits:
+            if type(message) is m.Result and len(memoryview(message.result)) > PART_ABOVE:
+                self.parts.add(message)
+                return
+            if self.parts.bytes and type(message) in _OUTCOMES:
+                self.parts.drop(message.id)  # type: ignore[attr-defined]
         self._outbox.append(message)
 
     @property
@@ -226,7 +232,7 @@ class Session:
         self._phase_deadline = None if within_s is None else now + within_s
 
     def _set_terms(self, welcome: m.Welcome, now: float) -> None:
-        self._incoming.max_result_bytes = welcome.limits.max_result_bytes
+        self.max_result_bytes = self._incoming.max_result_bytes = welcome.limits.max_result_bytes
         self.heartbeat_s = welcome.heartbeat_s
         self.silence_s = welcome.silence_s
         self._next_heartbeat = now + welcome.heartbeat_s
@@ -267,7 +273,7 @@ class ConnectorSession(Session):
         if isinstance(message, m.Welcome):
             _check_version(message)
             self.welcome = message
-            self._splits = m.FEATURE_PARTS in message.features
+            self.splits = m.FEATURE_PARTS in message.features
             self._set_terms(message, now)
             self._enter(Phase.WELCOMED, _TO_CONNECTOR_WELCOMED, now=now, within_s=m.REGISTER_TIMEOUT_S)
         elif isinstance(message, m.Registered):
@@ -318,7 +324,7 @@ class PlatformSession(Session):
         self.max_frame_bytes = welcome.limits.max_frame_bytes
         self._set_terms(welcome, now)
         if self.role is m.Role.CALLER:
-            self._splits = m.FEATURE_PARTS in self.hello.features
+            self.splits = m.FEATURE_PARTS in self.hello.features
             self._decoder = from_caller
             self._enter(Phase.OPEN, _CALLER_OPEN, now=now, within_s=None)
         else:

@@ -114,16 +114,22 @@ class Connection:
             if type(message) is m.Progress and self.queued_bytes > MAX_PROGRESS_BYTES:
                 return
             session = self.session
-            in_parts = session.parts.bytes
-            session.send(message)
-            # What leaves in parts is counted there, for as long as it waits.
-            self.count(_weight(message) if session.parts.bytes <= in_parts else 0)
+            if session.splits:
+                in_parts = session.parts.bytes
+                session.send(message)
+                # What leaves in parts is counted there, for as long as it waits.
+                self.count(_weight(message) if session.parts.bytes <= in_parts else 0)
+                if session.parts.bytes > MAX_OUTBOX_BYTES:
+                    self._cut_off()
+            else:
+                session.send(message)
+                self.count(_weight(message))
             self._wake.set()
 
     def count(self, size: int) -> None:
         """Note that about `size` bytes more wait to be sent; too many end the connection."""
         self.queued_bytes += size
-        if self.queued_bytes + self.session.parts.bytes > MAX_OUTBOX_BYTES:
+        if self.queued_bytes > MAX_OUTBOX_BYTES:
             self._cut_off()
 
     def _cut_off(self) -> None:
@@ -153,7 +159,7 @@ class Connection:
     async def _write(self) -> None:
         session, send, wake = self.session, self._send, self._wake
         while True:
-            if session.parts.bytes and self._close is None:
+            if session.splits and session.parts.bytes and self._close is None:
                 # Let in what arrived, and out what it brought, before the next part.
                 await asyncio.sleep(0)
             else:
@@ -168,7 +174,7 @@ class Connection:
             for frame in frames:
                 await send({"type": "websocket.send", "text": frame.decode()})
             self.queued_bytes -= taken
-            if session.parts.bytes and not wake.is_set():
+            if session.splits and session.parts.bytes and not wake.is_set():
                 await self._send_part()
             if self._close is not None:
                 while session.parts.bytes:
