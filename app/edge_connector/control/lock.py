@@ -44,7 +44,7 @@ class RuntimeLock:
             handle = self._lock_current_file()
         # The file may have been deleted under a live holder, and ours is a new one: ask at the address that needs no
         # file.
-        if (pid := _pid_behind_socket(self._path.parent)) is not None:
+        if (pid := answering_pid(self._path.parent)) is not None:
             os.close(handle)
             raise _held(pid, self._path.parent)
         self._handle = handle
@@ -117,12 +117,13 @@ def read_lock(path: Path) -> dict[str, Any] | None:
 def lock_holder(path: Path) -> int | None:
     """Pid of the process that holds the lock now (0 when it cannot be said), or None when nobody does.
 
-    Nothing is changed: a file left by a crash stays, and a missing one is not made.
+    Nothing is changed: a file left by a crash stays, and a missing one is not made. For the moment of the look a
+    starting connector finds the lock taken, so this is for people who ask, not for programs that start.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return _pid_behind_socket(path.parent)
+        return answering_pid(path.parent)
     try:
         # Shared, so that two who only look do not take each other for a holder.
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -130,7 +131,7 @@ def lock_holder(path: Path) -> int | None:
         return _pid_in_file(handle) or 0
     finally:
         os.close(handle)
-    return _pid_behind_socket(path.parent)
+    return answering_pid(path.parent)
 
 
 def _is_same_file(handle: int, path: Path) -> bool:
@@ -150,7 +151,7 @@ def _pid_in_file(handle: int) -> int | None:
     return pid if isinstance(pid, int) else None
 
 
-def _pid_behind_socket(directory: Path) -> int | None:
+def answering_pid(directory: Path) -> int | None:
     """The pid of the live connector of `directory`, or None when nobody who may speak for it listens."""
     for address in possible_addresses(directory):
         try:

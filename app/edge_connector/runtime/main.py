@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from edge_connector.config.loading import LoadedConfig
 from edge_connector.config.paths import prepare_directory
-from edge_connector.control.lock import lock_holder
+from edge_connector.control.lock import answering_pid
 from edge_connector.core import log as logs
 from edge_connector.runtime.app import ConnectorRuntime
 
@@ -26,8 +26,8 @@ def run_headless(loaded: LoadedConfig, *, take_over: bool = False, auto_resume: 
     """
     prepare_directory(loaded.directory)
     # The file belongs to the one who runs; two writers would rotate it under each other.
-    is_held = lock_holder(loaded.paths.lock_file) is not None
-    logs.configure(loaded.settings.log_level, file=None if is_held else loaded.paths.log_file)
+    is_mine = answering_pid(loaded.directory) is None
+    logs.configure(loaded.settings.log_level, file=loaded.paths.log_file if is_mine else None)
     with asyncio.Runner(loop_factory=fastest_loop()) as runner:
         return runner.run(_host(loaded, take_over=take_over, auto_resume=auto_resume))
 
