@@ -32,24 +32,17 @@ from edge_connector.tools.ledger.pages import ChainPages
 from edge_connector.tools.ledger.records import CallRow, LedgerFacts
 from edge_connector.tools.ledger.retention import Limits
 from edge_connector.tools.ledger.tables import put_aside
-from edge_connector.tools.ledger.writing import (
-    LOCAL,
-    PLATFORM,
-    Entry,
-    Finished,
-    LedgerWriter,
-    Note,
-    Received,
-    Step,
-    Written,
-)
+from edge_connector.tools.ledger.writing import LedgerWriter, Noted, Written
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-FLUSH_S = 0.02
-"""How long notes are collected before they are written."""
+FLUSH_S = 0.05
+"""Between two batches."""
+HOLD_S = 0.25
+"""How long a call that may be repeated waits for its receipt, so that most are written once, whole. A `once` call, and
+an outcome that could not be sent, go with the next batch."""
 RETRY_S = 1.0
 """Between two attempts while the file cannot be written."""
 MAX_WAITING = 50_000
@@ -99,7 +92,11 @@ class CallLedger:
         self._database: SqliteDatabase | None = None
         self._writer = LedgerWriter()
         self._tasks = TaskOwner("ledger")
-        self._waiting: list[Entry] = []
+        self._fresh: dict[str, Noted] = {}
+        """Calls that are not in the file yet, the oldest first."""
+        self._later: dict[str, Noted] = {}
+        """News of calls that are."""
+        self._ready: list[Noted] = []
         self._is_writing = False
         self._is_stopping = False
         self._idle = asyncio.Event()
@@ -127,8 +124,7 @@ class CallLedger:
         database, self._database = self._database, None
         if database is None:
             return
-        waiting, self._waiting = self._waiting, []
-        if waiting:
+        if waiting := self._take(everything=True):
             try:
                 await asyncio.wrap_future(database.execute(lambda connection: self._writer.write(connection, waiting)))
             except EdgeError as error:
@@ -164,7 +160,7 @@ class CallLedger:
             self._failed(failure)
             return
         self.unfinished, self.known = unfinished, known
-        self._note(Note(self._clock.wall(), f"begun anew, the damaged file is {aside.name}"))
+        self._say(f"begun anew, the damaged file is {aside.name}")
         self._on_problem("ledger_put_aside", aside.name)
 
     @property
@@ -175,7 +171,7 @@ class CallLedger:
     @property
     def waiting(self) -> int:
         """Entries that are noted and not handed over."""
-        return len(self._waiting)
+        return len(self._fresh) + len(self._later) + len(self._ready)
 
     def take_unfinished(self) -> list[CallRow]:
         """What an earlier process left, once."""
@@ -186,7 +182,14 @@ class CallLedger:
 
     def received(self, request: CallRequest, info: ToolInfo | None, *, is_local: bool = False) -> None:
         """A call came that may run without waiting for the disk."""
-        self._note(Received(request.id, self._clock.wall(), request, info, LOCAL if is_local else PLATFORM))
+        call_id = request.id
+        if (older := self._fresh.pop(call_id, None) or self._later.pop(call_id, None)) is not None:
+            self._ready.append(older)
+        noted = self._fresh[call_id] = Noted(call_id, request, info)
+        noted.received = self._clock.wall()
+        noted.is_local = is_local
+        if self._timer is None:
+            self._schedule(FLUSH_S)
 
     def mark(
         self, request: CallRequest, info: ToolInfo, done: Callable[[Marked], None], *, is_local: bool = False
@@ -197,12 +200,12 @@ class CallLedger:
         if database is None:
             loop.call_soon(done, Marked(problem=_unavailable(self.facts.problem)))
             return
-        now = self._clock.wall()
-        source = LOCAL if is_local else PLATFORM
-        entry = Received(request.id, now, request, info, source, started_at=now)
+        noted = Noted(request.id, request, info)
+        noted.received = noted.started = self._clock.wall()
+        noted.is_local = is_local
 
         def write(connection: sqlite3.Connection) -> CallRow | Written:
-            return reading.find_call(connection, request.id) or self._writer.write(connection, [entry])
+            return reading.find_call(connection, request.id) or self._writer.write(connection, [noted])
 
         def written(future: Future[CallRow | Written]) -> None:
             loop.call_soon_threadsafe(self._marked, future, done)
@@ -224,19 +227,46 @@ class CallLedger:
 
     def accepted(self, call_id: str) -> None:
         """The platform was told that the call takes longer than an instant."""
-        self._note(Step(call_id, self._clock.wall(), "accepted"))
+        self._news(call_id).accepted = self._clock.wall()
 
     def finished(self, outcome: CallOutcome, *, is_reported: bool, is_local: bool = False) -> None:
         """A call has its outcome; `is_reported` when it was sent at once."""
-        self._note(Finished(outcome.id, self._clock.wall(), outcome, is_reported, is_local))
+        noted = self._news(outcome.id)
+        noted.outcome = outcome
+        noted.is_local = is_local
+        noted.finished = self._clock.wall()
+        if is_reported:
+            noted.reported = noted.finished
+        elif self._fresh.pop(outcome.id, None) is not None:
+            # Nobody else has it: it is not held back.
+            self._ready.append(noted)
 
     def reported(self, call_id: str) -> None:
         """The outcome was sent later, or again."""
-        self._note(Step(call_id, self._clock.wall(), "reported"))
+        self._news(call_id).reported = self._clock.wall()
 
     def confirmed(self, call_id: str) -> None:
         """The platform keeps the outcome."""
-        self._note(Step(call_id, self._clock.wall(), "confirmed"))
+        noted = self._news(call_id)
+        noted.confirmed = self._clock.wall()
+        if self._fresh.pop(call_id, None) is not None:
+            self._ready.append(noted)
+
+    def _news(self, call_id: str) -> Noted:
+        """Where to note what happened to the call."""
+        noted = self._fresh.get(call_id) or self._later.get(call_id)
+        if noted is None:
+            noted = self._later[call_id] = Noted(call_id)
+            if self._timer is None:
+                self._schedule(FLUSH_S)
+        return noted
+
+    def _say(self, text: str) -> None:
+        """Put something about the ledger itself into the chain."""
+        noted = Noted("")
+        noted.received, noted.note = self._clock.wall(), text
+        self._ready.append(noted)
+        self._schedule(FLUSH_S)
 
     def find(self, call_id: str, done: Callable[[CallRow | None], None]) -> None:
         """Look a call up and call `done` later, with None when it is not there or cannot be read."""
@@ -291,8 +321,8 @@ class CallLedger:
 
     async def settle(self) -> None:
         """Returns when everything noted before is written, or cannot be written now."""
-        while self._waiting or self._is_writing:
-            self.flush()
+        while self.waiting or self._is_writing:
+            self.flush(everything=True)
             if not self._is_writing:
                 return
             await self._idle.wait()
@@ -301,43 +331,61 @@ class CallLedger:
 
     # ---- writing
 
-    def _note(self, entry: Entry) -> None:
-        self._waiting.append(entry)
-        if self._timer is None and not self._is_writing:
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
+    def _schedule(self, delay_s: float) -> None:
+        if self._timer is None and not self._is_stopping:
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self.flush)
 
-    def flush(self) -> None:
+    def _take(self, *, everything: bool) -> list[Noted]:
+        """What is to be written now: in order for each call, and of young calls only those that are over."""
+        taken, self._ready = self._ready, []
+        youngest = self._clock.wall() - HOLD_S
+        while self._fresh:
+            call_id, noted = next(iter(self._fresh.items()))
+            if not everything and noted.received is not None and noted.received > youngest:
+                break
+            del self._fresh[call_id]
+            taken.append(noted)
+        if self._later:
+            taken += self._later.values()
+            self._later = {}
+        return taken
+
+    def flush(self, *, everything: bool = False) -> None:
         """Hand over what was noted; nothing happens while an earlier batch is being written."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         database = self._database
-        if self._is_writing or not self._waiting or database is None or self._is_stopping:
+        if self._is_writing or database is None or self._is_stopping:
             self._keep_bounded()
             return
+        notes = self._take(everything=everything)
+        if self._fresh:
+            self._schedule(FLUSH_S)
+        if not notes:
+            return
         loop = asyncio.get_running_loop()
-        entries, self._waiting = self._waiting, []
         self._is_writing = True
         self._idle.clear()
-        future = database.execute(lambda connection: self._writer.write(connection, entries))
-        future.add_done_callback(lambda done: loop.call_soon_threadsafe(self._flushed, done, entries))
+        future = database.execute(lambda connection: self._writer.write(connection, notes))
+        future.add_done_callback(lambda done: loop.call_soon_threadsafe(self._flushed, done, notes))
 
-    def _flushed(self, future: Future[Written], entries: list[Entry]) -> None:
+    def _flushed(self, future: Future[Written], notes: list[Noted]) -> None:
         self._is_writing = False
         self._idle.set()
         error = future.exception()
         if error is None:
             self._wrote(future.result())
-            if self._waiting and self._timer is None:
-                self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
+            if self.waiting:
+                self._schedule(FLUSH_S)
             return
         if isinstance(error, EdgeError):
-            self._waiting[:0] = entries
+            self._ready[:0] = notes
             self._keep_bounded()
         else:
             # A batch that cannot be written whatever the disk does must not stand in the way of all others.
-            log.error("ledger entries were given up entries=%d", len(entries), exc_info=error)
-            self._lose(len(entries))
+            log.error("ledger entries were given up entries=%d", len(notes), exc_info=error)
+            self._lose(len(notes))
         self._failed(_as_edge_error(error))
 
     def _wrote(self, written: Written | None = None) -> None:
@@ -355,9 +403,7 @@ class CallLedger:
             facts.problem = ""
             self._on_problem("", "")
         if self._unsaid:
-            self._note(
-                Note(facts.last_write_at, f"{self._unsaid} entries were lost while the file could not be written")
-            )
+            self._say(f"{self._unsaid} entries were lost while the file could not be written")
             self._unsaid = 0
 
     def _failed(self, error: EdgeError) -> None:
@@ -371,8 +417,11 @@ class CallLedger:
         if error.code in DAMAGED or self._database is None:
             if self._reopening is None:
                 self._reopening = self._tasks.spawn(self._reopen(error), name="reopen")
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(RETRY_S, self.flush)
+        else:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            self._schedule(RETRY_S)
 
     async def _reopen(self, error: EdgeError) -> None:
         database, self._database = self._database, None
@@ -388,8 +437,10 @@ class CallLedger:
         self.flush()
 
     def _keep_bounded(self) -> None:
-        if (excess := len(self._waiting) - MAX_WAITING) > 0:
-            del self._waiting[:excess]
+        if self.waiting > MAX_WAITING:
+            self._ready = self._take(everything=True)
+            excess = len(self._ready) - MAX_WAITING
+            del self._ready[:excess]
             self._lose(excess)
 
     def _lose(self, count: int) -> None:

@@ -13,7 +13,7 @@ from edge_connector.tools.calls import CallOutcome, OutcomeKind
 from edge_connector.tools.ledger import reading, retention
 from edge_connector.tools.ledger.records import OUTCOME_UNKNOWN, CallRow, LedgerFacts
 from edge_connector.tools.ledger.tables import prepare_file
-from edge_connector.tools.ledger.writing import LOCAL, Entry, Finished, LedgerWriter
+from edge_connector.tools.ledger.writing import LOCAL, LedgerWriter, Noted
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +54,12 @@ def _recover(
     connection: sqlite3.Connection, writer: LedgerWriter, now: float
 ) -> tuple[list[CallRow], list[str], LedgerFacts]:
     lost = connection.execute("SELECT id, tool, source FROM calls WHERE is_open AND outcome = ''").fetchall()
-    ends: list[Entry] = [
-        Finished(call_id, now, _interrupted(call_id, tool), is_local=source == LOCAL, note="found open at the start")
-        for call_id, tool, source in lost
-    ]
+    ends = []
+    for call_id, tool, source in lost:
+        noted = Noted(call_id)
+        noted.finished, noted.outcome, noted.is_local = now, _interrupted(call_id, tool), source == LOCAL
+        noted.note = "found open at the start"
+        ends.append(noted)
     if ends:
         writer.write(connection, ends)
         log.warning("calls were open when the connector ended without a word calls=%d", len(ends))

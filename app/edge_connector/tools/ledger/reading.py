@@ -107,9 +107,14 @@ def _show(connection: sqlite3.Connection, query: ShowQuery) -> dict[str, Any]:
         raise UserError(
             "unknown_call", f"The ledger has no call {query.id[:100]!r}.", hint="List them with `calls list`."
         )
-    bodies = connection.execute("SELECT body FROM events WHERE call = ? ORDER BY seq", (query.id,)).fetchall()
+    call = _shortened(_call(row))
+    # Its own row tells where its events are; those of earlier attempts may be anywhere before.
+    first = call.first_seq if call.attempt == 1 else 0
+    bodies = connection.execute(
+        "SELECT body FROM events WHERE seq BETWEEN ? AND ? AND call = ? ORDER BY seq", (first, call.last_seq, call.id)
+    ).fetchall()
     return {
-        **call_document(_shortened(_call(row)), whole=True),
+        **call_document(call, whole=True),
         "events": [msgspec.json.decode(body) for (body,) in bodies],
     }
 
@@ -154,7 +159,7 @@ def _last_before(connection: sqlite3.Connection, stamp: int) -> tuple[int, str] 
 def _chain_rows(connection: sqlite3.Connection, after: int) -> Iterator[ChainRow]:
     sql = (
         f"SELECT seq, call, body, hash, {_PREFIXED} FROM events"
-        " LEFT JOIN calls ON calls.last_seq = events.seq AND calls.id = events.call"
+        " LEFT JOIN calls ON calls.id = events.call AND calls.last_seq = events.seq"
         f" WHERE seq > ? ORDER BY seq LIMIT {PAGE}"
     )
     size = 0

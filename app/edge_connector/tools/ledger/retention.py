@@ -57,11 +57,15 @@ def cut_step(connection: sqlite3.Connection, limits: Limits, *, now: float, shri
     if cut <= anchor_seq or row is None:
         # No row where one has to be: somebody removed it, and cutting there would hide the gap.
         return Cut(0, 0, used_bytes(connection), True)
-    events = connection.execute("DELETE FROM events WHERE seq <= ?", (cut,)).rowcount
     # What the platform has not confirmed is still to be sent, unless it is too old even for that.
     calls = connection.execute(
-        "DELETE FROM calls WHERE last_seq <= ? AND (NOT is_open OR received_at < ?)", (cut, oldest)
+        "DELETE FROM calls WHERE last_seq <= ?1 AND NOT is_open AND id IN (SELECT call FROM events WHERE seq <= ?1)",
+        (cut,),
     ).rowcount
+    calls += connection.execute(
+        "DELETE FROM calls WHERE is_open AND received_at < ? AND last_seq <= ?", (oldest, cut)
+    ).rowcount
+    events = connection.execute("DELETE FROM events WHERE seq <= ?", (cut,)).rowcount
     connection.execute("UPDATE chain SET anchor_seq=?, anchor_hash=?", (cut, row[0]))
     free = int(connection.execute("PRAGMA freelist_count").fetchone()[0])
     for _ in range(min(free, VACUUM_PAGES)):

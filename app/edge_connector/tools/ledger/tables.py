@@ -27,9 +27,7 @@ CREATE TABLE calls (
   result_bytes INTEGER NOT NULL, is_open INTEGER NOT NULL, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL
 );
 CREATE INDEX calls_open ON calls (received_at) WHERE is_open;
-CREATE INDEX calls_by_last ON calls (last_seq);
 CREATE TABLE events (seq INTEGER PRIMARY KEY, call TEXT NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL);
-CREATE INDEX events_by_call ON events (call);
 CREATE TABLE chain (
   anchor_seq INTEGER NOT NULL, anchor_hash TEXT NOT NULL, head_seq INTEGER NOT NULL, head_hash TEXT NOT NULL,
   begun_at INTEGER NOT NULL

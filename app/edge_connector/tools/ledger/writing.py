@@ -1,19 +1,16 @@
-"""From what the loop noted to rows: groups the notes of a batch by call, chains the events, writes both tables.
-
-It runs in the writer thread. A batch is one statement for each kind of row: a step a row would hand the interpreter's
-lock back and forth between the loop and the writer for each of them.
-"""
+"""From what the loop noted to rows: chains the events and writes both tables. It runs in the writer thread."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import msgspec
 
-from edge_connector.tools.calls import CallOutcome, CallRequest, ToolInfo
+from edge_connector.tools.calls import CallOutcome, CallRequest, OutcomeKind, ToolInfo
 from edge_connector.tools.ledger.chain import link_hash, text_digest
 from edge_connector.tools.ledger.records import CallRow, Event
 from edge_connector.tools.ledger.tables import CALL_COLUMNS, read_ends
@@ -26,56 +23,37 @@ KEEP_RESULT = 64 * 1024
 MAX_WORDS = 2_000
 """Characters of an error's message, and of a hint."""
 MAX_DETAIL = 64 * 1024
-INLINE = 16 * 1024
-"""Longer texts are bound as they are instead of being put into the one JSON parameter."""
 LOCAL = "local"
 PLATFORM = "platform"
 
 
-@dataclass(slots=True)
-class Received:
-    """A call came; `info` is None for a tool that is not served."""
+class Noted:
+    """What happened to a call since its last row of the chain; the loop fills it, the writer reads it.
 
-    call_id: str
-    at: float
-    request: CallRequest
-    info: ToolInfo | None
-    source: str = PLATFORM
-    started_at: float | None = None
-    """Set when it is given to the workers at once, as a `once` call is after its mark."""
+    Attributes:
+        request: None when the call has a row already.
+        info: None for a tool that is not served.
+    """
 
+    __slots__ = (
+        "accepted", "call_id", "confirmed", "finished", "info", "is_local", "note", "outcome",
+        "received", "reported", "request", "started",
+    )  # fmt: skip
 
-@dataclass(slots=True)
-class Step:
-    """A call came further: `state` is `accepted`, `reported` or `confirmed`."""
-
-    call_id: str
-    at: float
-    state: str
-
-
-@dataclass(slots=True)
-class Finished:
-    """A call has its outcome."""
-
-    call_id: str
-    at: float
-    outcome: CallOutcome
-    is_reported: bool = False
-    is_local: bool = False
-    note: str = ""
-
-
-@dataclass(slots=True)
-class Note:
-    """Something about the ledger itself."""
-
-    at: float
-    text: str
-    call_id: str = ""
-
-
-Entry = Received | Step | Finished | Note
+    def __init__(self, call_id: str, request: CallRequest | None = None, info: ToolInfo | None = None) -> None:
+        """Stamps are Unix seconds."""
+        self.call_id = call_id
+        self.request = request
+        self.info = info
+        self.is_local = False
+        self.received: float | None = None
+        self.accepted: float | None = None
+        self.started: float | None = None
+        self.finished: float | None = None
+        self.reported: float | None = None
+        self.confirmed: float | None = None
+        self.outcome: CallOutcome | None = None
+        self.note = ""
 
 
 @dataclass(slots=True)
@@ -84,64 +62,41 @@ class Written:
 
     calls: int
     events: int
-    head_seq: int
     head_hash: str
 
 
-@dataclass(slots=True)
-class _Change:
-    event: Event
-    row: CallRow | None = None
-    outcome: CallOutcome | None = None
-    result: str | None = None
-    detail: str | None = None
-    is_local: bool = False
-    is_superseded: bool = False
-    """A later attempt in the same batch takes the place of its row."""
-
-
 _COLUMNS = CallRow.__struct_fields__
-_EXTRACTS = ", ".join(f"json_extract(value, '$[{n}]')" for n in range(len(_COLUMNS)))
-_PUT_CALL = f"REPLACE INTO calls ({CALL_COLUMNS}) VALUES ({', '.join('?' * len(_COLUMNS))})"
-_PUT_CALLS = f"REPLACE INTO calls ({CALL_COLUMNS}) SELECT {_EXTRACTS} FROM json_each(?)"
-_PUT_EVENTS = (
-    "INSERT INTO events (seq, call, body, hash)"
-    " SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),"
-    " json_extract(value, '$[3]') FROM json_each(?)"
-)
-_PUT_EVENT = "INSERT INTO events (seq, call, body, hash) VALUES (?, ?, ?, ?)"
-_STEPS = ("id", "seq", "accepted", "reported", "confirmed")
-_STEP = (
-    "UPDATE calls SET last_seq = new.seq, accepted_at = coalesce(new.accepted, accepted_at),"
-    " reported_at = coalesce(new.reported, reported_at), confirmed_at = coalesce(new.confirmed, confirmed_at),"
-    " is_open = CASE WHEN new.confirmed IS NULL THEN is_open ELSE 0 END,"
-    f" result = CASE WHEN new.confirmed IS NOT NULL AND result_bytes > {KEEP_RESULT} THEN NULL ELSE result END"
-)
-
-
-def _from_values(names: tuple[str, ...]) -> str:
-    return f" FROM (SELECT {', '.join(f'? AS {name}' for name in names)}) AS new WHERE calls.id = new.id"
-
-
-def _from_json(names: tuple[str, ...]) -> str:
-    values = ", ".join(f"json_extract(value, '$[{n}]') AS {name}" for n, name in enumerate(names))
-    return f" FROM (SELECT {values} FROM json_each(?)) AS new WHERE calls.id = new.id"
-
-
-_STEP_CALL = _STEP + _from_values(_STEPS)
-_STEP_CALLS = _STEP + _from_json(_STEPS)
+_STEPPED = ("id", "last_seq", "accepted_at", "reported_at", "confirmed_at")
 _FINISHED = (
     "id", "last_seq", "started_at", "accepted_at", "finished_at", "reported_at", "confirmed_at", "outcome", "code",
     "message", "hint", "detail", "duration_ms", "result", "result_bytes", "is_open",
 )  # fmt: skip
-_SET = ", ".join(
-    f"{name} = coalesce(new.{name}, calls.{name})" if name in ("started_at", "accepted_at") else f"{name} = new.{name}"
-    for name in _FINISHED[1:]
+_KEEPS = ("started_at", "accepted_at", "reported_at", "confirmed_at")
+"""Columns that a row without a value leaves as they are."""
+
+
+def _update(names: tuple[str, ...], also: str = "") -> str:
+    changes = [
+        f"{name} = coalesce(new.{name}, calls.{name})" if name in _KEEPS else f"{name} = new.{name}"
+        for name in names[1:]
+    ]
+    # The alias stands for the rows of values, which have no names of their own.
+    columns = ", ".join(f"column{number} AS {name}" for number, name in enumerate(names, 1))
+    source = f"(SELECT {columns} FROM (VALUES %s)) AS new"
+    return f"UPDATE calls SET {', '.join(changes)}{also} FROM {source} WHERE calls.id = new.id"
+
+
+_PUT_CALLS = f"REPLACE INTO calls ({CALL_COLUMNS}) VALUES %s"
+_PUT_EVENTS = "INSERT INTO events (seq, call, body, hash) VALUES %s"
+_FINISH_CALLS = _update(_FINISHED)
+_STEP_CALLS = _update(
+    _STEPPED,
+    ", is_open = CASE WHEN new.confirmed_at IS NULL THEN calls.is_open ELSE 0 END,"
+    f" result = CASE WHEN new.confirmed_at IS NOT NULL AND result_bytes > {KEEP_RESULT} THEN NULL ELSE result END",
 )
-_FINISH_CALL = f"UPDATE calls SET {_SET}" + _from_values(_FINISHED)
-_FINISH_CALLS = f"UPDATE calls SET {_SET}" + _from_json(_FINISHED)
+_TOGETHER = (64, 16, 4, 1)
+"""Rows in one statement: each of these sizes is prepared once."""
 _encode = msgspec.json.Encoder().encode
-_row_values = msgspec.structs.astuple
 
 
 @dataclass(slots=True)
@@ -150,95 +105,82 @@ class LedgerWriter:
 
     _redactors: dict[str, tuple[ToolInfo, Redactor | None]] = field(default_factory=dict)
 
-    def write(self, connection: sqlite3.Connection, entries: Iterable[Entry]) -> Written:
-        """Append `entries`, in the transaction that is open.
+    def write(self, connection: sqlite3.Connection, notes: Sequence[Noted]) -> Written:
+        """Append `notes`, in the transaction that is open.
 
         Raises:
             sqlite3.Error, UserError: nothing of the batch is kept then.
         """
         ends = read_ends(connection)
         head_seq, head_hash = ends.head_seq, ends.head_hash
-        changes = self._grouped(entries)
-        events: list[tuple[int, str, str, str]] = []
+        events: list[Any] = []
+        puts: list[Any] = []
+        steps: list[Any] = []
+        finishes: list[Any] = []
         calls = 0
-        puts: list[tuple[Any, ...]] = []
-        steps: list[tuple[Any, ...]] = []
-        finishes: list[tuple[Any, ...]] = []
-        for change in changes:
-            event = change.event
+        superseded = _superseded(notes)
+        for noted in notes:
             head_seq += 1
-            event.seq = head_seq
+            request, outcome = noted.request, noted.outcome
+            event = Event(
+                seq=head_seq, call=noted.call_id, received=_ms(noted.received), accepted=_ms(noted.accepted),
+                started=_ms(noted.started), finished=_ms(noted.finished), reported=_ms(noted.reported),
+                confirmed=_ms(noted.confirmed), note=noted.note,
+            )  # fmt: skip
+            result = detail = arguments = None
+            if request is not None:
+                arguments = self._receive(event, request, noted)
+            if outcome is not None:
+                result, detail = _finish(event, outcome, noted)
             body = _encode(event)
             head_hash = link_hash(head_hash, body)
-            events.append((head_seq, event.call, body.decode(), head_hash))
-            if change.is_superseded:
+            events += (head_seq, event.call, body.decode(), head_hash)
+            if not event.call or noted in superseded:
                 continue
-            if change.row is not None:
+            hint = "" if outcome is None else _sound(outcome.hint)[:MAX_WORDS]
+            is_open = event.confirmed is None and not (noted.is_local and outcome is not None)
+            if event.confirmed is not None and event.result_bytes > KEEP_RESULT:
+                result = None
+            if request is not None:
                 calls += 1
-                _complete(change.row, change)
-                values = _row_values(change.row)
-                if change.row.result_bytes > INLINE or change.row.arguments_bytes > INLINE:
-                    connection.execute(_PUT_CALL, values)
-                else:
-                    puts.append(values)
-            elif change.outcome is not None:
-                if event.result_bytes > INLINE:
-                    connection.execute(_FINISH_CALL, _finish_values(change))
-                else:
-                    finishes.append(_finish_values(change))
-            elif event.call:
-                steps.append((event.call, head_seq, event.accepted, event.reported, event.confirmed))
-        _put_all(connection, _PUT_CALLS, _PUT_CALL, puts)
-        _put_all(connection, _FINISH_CALLS, _FINISH_CALL, finishes)
-        _put_all(connection, _STEP_CALLS, _STEP_CALL, steps)
-        _put_all(connection, _PUT_EVENTS, _PUT_EVENT, events)
+                puts += (
+                    event.call, event.tool, event.repeat, event.attempt, event.source, event.user, event.organization,
+                    event.deployment, event.agent, event.received, event.accepted, event.started, event.finished,
+                    event.reported, event.confirmed, arguments, event.arguments_bytes, event.outcome, event.code,
+                    event.message, hint, detail, event.duration_ms, result, event.result_bytes, is_open, head_seq,
+                    head_seq,
+                )  # fmt: skip
+            elif outcome is not None:
+                finishes += (
+                    event.call, head_seq, event.started, event.accepted, event.finished, event.reported,
+                    event.confirmed, event.outcome, event.code, event.message, hint, detail, event.duration_ms, result,
+                    event.result_bytes, is_open,
+                )  # fmt: skip
+            else:
+                steps += (event.call, head_seq, event.accepted, event.reported, event.confirmed)
+        _put(connection, _PUT_CALLS, puts, len(_COLUMNS))
+        _put(connection, _FINISH_CALLS, finishes, len(_FINISHED))
+        _put(connection, _STEP_CALLS, steps, len(_STEPPED))
+        _put(connection, _PUT_EVENTS, events, 4)
         if events:
             connection.execute("UPDATE chain SET head_seq=?, head_hash=?", (head_seq, head_hash))
-        return Written(calls, len(events), head_seq, head_hash)
+        return Written(calls, len(events) // 4, head_hash)
 
-    def _grouped(self, entries: Iterable[Entry]) -> list[_Change]:
-        """One change for each call, in order of first mention; a call that comes a second time has a second one."""
-        made: list[_Change] = []
-        open_changes: dict[str, _Change] = {}
-        for entry in entries:
-            kind = type(entry)
-            if kind is Received:
-                change = self._received(entry)  # type: ignore[arg-type]
-                if (older := open_changes.get(entry.call_id)) is not None:
-                    older.is_superseded = True
-                open_changes[entry.call_id] = change
-                made.append(change)
-                continue
-            if kind is Note:
-                made.append(_Change(Event(seq=0, call="", received=_ms(entry.at), note=entry.text)))  # type: ignore[union-attr]
-                continue
-            known = open_changes.get(entry.call_id)
-            if known is None:
-                known = open_changes[entry.call_id] = _Change(Event(seq=0, call=entry.call_id))
-                made.append(known)
-            if kind is Finished:
-                _finish(known, entry)  # type: ignore[arg-type]
-            else:
-                setattr(known.event, entry.state, _ms(entry.at))  # type: ignore[union-attr]
-        return made
-
-    def _received(self, entry: Received) -> _Change:
-        request, at = entry.request, _ms(entry.at)
-        repeat = entry.info.repeat if entry.info is not None else ""
-        size, arguments = self._arguments(request, entry.info)
-        started = None if entry.started_at is None else _ms(entry.started_at)
-        event = Event(
-            seq=0, call=request.id, received=at, started=started, tool=request.tool, repeat=repeat,
-            attempt=request.attempt, source=entry.source, user=request.user, organization=request.organization,
-            deployment=request.deployment, agent=request.agent, arguments_bytes=size,
-            arguments_sha256=text_digest(arguments),
-        )  # fmt: skip
-        row = CallRow(
-            id=request.id, tool=request.tool, repeat=repeat, attempt=request.attempt, source=entry.source,
-            user=request.user, organization=request.organization, deployment=request.deployment, agent=request.agent,
-            received_at=at, started_at=started, arguments=arguments, arguments_bytes=size,
-        )  # fmt: skip
-        return _Change(event, row, is_local=entry.source == LOCAL)
+    def _receive(self, event: Event, request: CallRequest, noted: Noted) -> str | None:
+        """Put into the event what the call asked for; returns the arguments as they are kept."""
+        info = noted.info
+        size, arguments = self._arguments(request, info)
+        event.tool = request.tool
+        event.repeat = "" if info is None else info.repeat
+        event.attempt = request.attempt
+        event.source = LOCAL if noted.is_local else PLATFORM
+        event.user = request.user
+        event.organization = request.organization
+        event.deployment = request.deployment
+        event.agent = request.agent
+        event.arguments_bytes = size
+        event.arguments_sha256 = text_digest(arguments)
+        return arguments
 
     def _arguments(self, request: CallRequest, info: ToolInfo | None) -> tuple[int, str | None]:
         """Their size, and what of them is kept: nothing for an unknown tool, whose secrets nobody declared."""
@@ -254,70 +196,56 @@ class LedgerWriter:
         return len(raw), text[:MAX_ARGUMENTS]
 
 
-def _finish(change: _Change, entry: Finished) -> None:
-    outcome, event = entry.outcome, change.event
-    at = _ms(entry.at)
-    change.outcome = outcome
-    change.is_local = change.is_local or entry.is_local
-    event.finished = at
-    if event.started is None and outcome.kind.value != "refused" and outcome.duration_ms:
-        event.started = _ms(entry.at - outcome.duration_ms / 1000)
-    if entry.is_reported:
-        event.reported = at
+def _finish(event: Event, outcome: CallOutcome, noted: Noted) -> tuple[str | None, str | None]:
+    """Put into the event how the call ended; returns result and detail."""
+    finished = noted.finished or 0.0
+    if event.started is None and outcome.kind is not OutcomeKind.REFUSED and outcome.duration_ms:
+        event.started = _ms(finished - outcome.duration_ms / 1000)
     event.outcome = outcome.kind.value
     event.code = outcome.code
     event.message = _sound(outcome.message)[:MAX_WORDS]
     event.duration_ms = round(outcome.duration_ms, 3)
-    event.note = entry.note
+    result = detail = None
     if outcome.result is not None:
         data = bytes(outcome.result)
-        change.result = data.decode("utf-8", "replace")
+        result = data.decode("utf-8", "replace")
         event.result_bytes = len(data)
-        event.result_sha256 = text_digest(change.result)
+        event.result_sha256 = text_digest(result)
     if outcome.detail is not None:
-        detail = bytes(outcome.detail).decode("utf-8", "replace")
-        change.detail = detail if len(detail) <= MAX_DETAIL else None
+        text = bytes(outcome.detail).decode("utf-8", "replace")
+        detail = text if len(text) <= MAX_DETAIL else None
+    return result, detail
 
 
-def _complete(row: CallRow, change: _Change) -> None:
-    """Put into a new row what the same batch says of its later life."""
-    event = change.event
-    row.first_seq = row.last_seq = event.seq
-    row.accepted_at, row.started_at = event.accepted, event.started
-    row.finished_at, row.reported_at, row.confirmed_at = event.finished, event.reported, event.confirmed
-    if change.outcome is not None:
-        row.outcome, row.code, row.message = event.outcome, event.code, event.message
-        row.hint, row.detail = _sound(change.outcome.hint)[:MAX_WORDS], change.detail
-        row.duration_ms, row.result_bytes = event.duration_ms, event.result_bytes
-        row.result = None if event.confirmed and event.result_bytes > KEEP_RESULT else change.result
-    row.is_open = event.confirmed is None and not (change.is_local and change.outcome is not None)
+def _put(connection: sqlite3.Connection, sql: str, values: list[Any], width: int) -> None:
+    """Run `sql` with all rows, many in one statement: a step a row would hand the interpreter's lock to and fro."""
+    place, rows = 0, len(values) // width
+    for together in _TOGETHER:
+        while rows >= together:
+            upto = place + together * width
+            connection.execute(_statement(sql, width, together), values[place:upto])
+            place, rows = upto, rows - together
 
 
-def _finish_values(change: _Change) -> tuple[Any, ...]:
-    event, outcome = change.event, change.outcome
-    assert outcome is not None, "only finished calls come here"
-    is_open = event.confirmed is None and not change.is_local
-    result = None if event.confirmed and event.result_bytes > KEEP_RESULT else change.result
-    return (
-        event.call, event.seq, event.started, event.accepted, event.finished, event.reported, event.confirmed,
-        event.outcome, event.code, event.message, _sound(outcome.hint)[:MAX_WORDS], change.detail, event.duration_ms,
-        result, event.result_bytes, is_open,
-    )  # fmt: skip
+@cache
+def _statement(sql: str, width: int, together: int) -> str:
+    return sql % ", ".join([f"({', '.join('?' * width)})"] * together)
 
 
-def _put_all(connection: sqlite3.Connection, together: str, single: str, rows: list[tuple[Any, ...]]) -> None:
-    if not rows:
-        return
-    text = _encode(rows).decode()
-    # SQLite's JSON ends a string at a NUL, bound values do not.
-    if "\\u0000" in text:
-        connection.executemany(single, rows)
-    else:
-        connection.execute(together, (text,))
+def _superseded(notes: Sequence[Noted]) -> set[Noted]:
+    """Those whose row a later attempt in the same batch takes the place of; they have an event, but no row."""
+    found: set[Noted] = set()
+    begun: set[str] = set()
+    for noted in reversed(notes):
+        if noted.call_id in begun:
+            found.add(noted)
+        elif noted.request is not None:
+            begun.add(noted.call_id)
+    return found
 
 
-def _ms(at: float) -> int:
-    return int(at * 1000)
+def _ms(at: float | None) -> int | None:
+    return None if at is None else int(at * 1000)
 
 
 def _sound(text: str) -> str:

@@ -56,7 +56,7 @@ async def test_a_call_goes_through_its_states(tmp_path: Path, at_once: bool) -> 
         assert (found["outcome"], found["arguments"], found["result"]) == ("succeeded", {"x": 1}, {"y": 2})
         assert (found["user"], found["agent"], found["deployment"], found["durationMs"]) == ("ann", "a", "d", 2.5)
         assert {"acceptedAt", "startedAt", "finishedAt", "reportedAt", "confirmedAt"} <= set(found)
-        assert len(found["events"]) == (1 if at_once else 5)
+        assert len(found["events"]) == (2 if at_once else 5)
         assert (await ledger.verify()).intact
         assert problems == []
 
