@@ -21,7 +21,9 @@ from edge_connector.core.status import State
 from edge_connector.core.tasks import TaskOwner
 from edge_connector.core.words import WORDS, word
 from edge_connector.desktop.host import Closing
+from edge_connector.desktop.icons import Ground
 from edge_connector.desktop.model import RECENT_PREFIX, RECENT_SHOWN, view_of
+from edge_connector.desktop.pixels import icon
 from edge_connector.desktop.preferences import PreferenceStore
 from edge_connector.desktop.single import SingleDesktop
 from edge_connector.desktop.source import ChosenSource, bare_document
@@ -141,22 +143,13 @@ class DesktopApp:
         if self._window is None:
             from edge_connector.desktop.window.main_window import MainWindow
 
+            self._application.setWindowIcon(icon(State.WORKING, Ground.TILE))
             window = self._window = MainWindow(self._around)
             window.on_close = self._on_window_closed
             window.on_start_again = self._source.start_again
             window.show_document(self._document, taken_at=self._taken_at)
             window.show_notice(self._notice)
-            self._tasks.spawn(self._show_window_icon(window), name="icon")
         return self._window
-
-    async def _show_window_icon(self, window: MainWindow) -> None:
-        """After the window itself: drawing its icon in all sizes takes longer than showing the window may."""
-        from edge_connector.desktop.window.main_window import draw_window_icon, window_icon
-
-        await window.painted.wait()
-        await asyncio.to_thread(draw_window_icon)
-        if not self._closing.display_gone:
-            self._application.setWindowIcon(window_icon())
 
     def _keep_notice(self, text: str) -> None:
         """Until there is a window to show it."""

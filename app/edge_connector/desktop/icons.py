@@ -1,30 +1,17 @@
-"""The mark and its seven states, drawn from one parametric source: pictures for panels and windows, SVG for packages.
+"""The mark and its seven states, designed in one parametric source: shapes, their colours, and both as SVG.
 
-It decides nothing about when a state is shown, and knows no Qt.
-
-    python -m edge_connector.desktop.icons resources/icons               # what desktop files need
-    python -m edge_connector.desktop.icons build/icons --installers      # and .ico and .icns
+It decides nothing about when a state is shown, and knows neither Qt nor Pillow: `icon_drawing` makes pictures of it.
 """
 
 from __future__ import annotations
 
-import argparse
-import io
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
-from pathlib import Path
-
-from PIL import Image, ImageDraw
 
 from edge_connector.core.status import State
 
-SIZES = (16, 20, 22, 24, 32, 48, 64, 128, 256, 512)
-PACKAGE_SIZES = (16, 24, 32, 48, 64, 128, 256)
-"""The sizes a desktop file's icon is installed in."""
 FRAMES = 3
 """Places where the travelling dot of `connecting` stands."""
 NAME = "edge-connector"
@@ -202,7 +189,7 @@ class _Field:
 
     def triangle(self, *, grown: float = 0.0) -> tuple[Point, ...]:
         """In the lower right corner; `grown` by so many units on every side."""
-        points = _grown(((12.3, 9.4), (16.0, 16.0), (8.6, 16.0)), grown)
+        points = grown_by(((12.3, 9.4), (16.0, 16.0), (8.6, 16.0)), grown)
         return self._scaled(points)
 
     def disc(self, x: float, y: float, radius: float) -> tuple[Point, ...]:
@@ -233,7 +220,7 @@ def _arc(x: float, y: float, radius: float, start: float, end: float, steps: int
     return [(x + radius * math.cos(angle), y + radius * math.sin(angle)) for angle in angles]
 
 
-def _grown(points: Sequence[Point], by: float) -> tuple[Point, ...]:
+def grown_by(points: Sequence[Point], by: float) -> tuple[Point, ...]:
     """The polygon with every edge moved outwards; inwards when `by` is negative."""
     edges = list(zip(points, (*points[1:], points[0]), strict=True))
     turns = sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in edges)
@@ -253,7 +240,7 @@ TILE_INSET = 0.15
 """Share of a tile that is margin on each side of the mark."""
 
 
-def _tile(size: float) -> tuple[Point, ...]:
+def tile_of(size: float) -> tuple[Point, ...]:
     """A square with round corners."""
     margin, radius = size * 0.02, size * 0.2
     low, high = margin + radius, size - margin - radius
@@ -262,66 +249,13 @@ def _tile(size: float) -> tuple[Point, ...]:
     return tuple(point for arc in arcs for point in arc)
 
 
-# ---- pictures
-
-
-def draw(state: State, size: int, ground: Ground, *, frame: int = 0) -> Image.Image:
-    """The picture, RGBA with a transparent ground, supersampled."""
-    factor = max(2, min(8, 2048 // size))
-    big = Image.new("RGBA", (size * factor, size * factor))
-    brush = ImageDraw.Draw(big)
-    offset = 0.0
-    inner: float = size
-    if ground is Ground.TILE:
-        _fill(brush, _tile(size), (*TILE_COLOUR, 255), factor, 0.0)
-        offset = math.floor(size * TILE_INSET)
-        inner = size - 2 * offset
-    shapes = shapes_of(state, inner, frame=frame)
-    for shape in shapes:
-        colour = colour_of(shape.ink, state, ground)
-        rgba = (*colour, 255)
-        if shape.ink is Ink.CUT:
-            rgba = (*TILE_COLOUR, 255) if ground is Ground.TILE else (*colour, 0)
-        _fill(brush, shape.points, rgba, factor, offset)
-    if ground in HALOS:
-        under = Image.new("RGBA", big.size)
-        brush = ImageDraw.Draw(under)
-        for points in _halo(shapes, size):
-            _fill(brush, points, (*HALOS[ground], round(HALO_OPACITY * 255)), factor, 0.0)
-        big = Image.alpha_composite(under, big)
-    return big.reduce(factor)
-
-
-def _halo(shapes: Sequence[Shape], size: float) -> list[tuple[Point, ...]]:
+def halo_of(shapes: Sequence[Shape], size: float) -> list[tuple[Point, ...]]:
     """What stands a little out around every part, and fills what was cut."""
     grown = HALO_UNITS * size / GRID
-    return [shape.points if shape.ink is Ink.CUT else _grown(shape.points, grown) for shape in shapes]
+    return [shape.points if shape.ink is Ink.CUT else grown_by(shape.points, grown) for shape in shapes]
 
 
-def _fill(
-    brush: ImageDraw.ImageDraw,
-    points: Sequence[Point],
-    rgba: tuple[int, int, int, int],
-    factor: int,
-    offset: float,
-) -> None:
-    # Pillow paints the pixels that an edge goes through too: half a pixel less on each side keeps edges in their place.
-    scaled = _grown([((x + offset) * factor, (y + offset) * factor) for x, y in points], -0.5)
-    brush.polygon([(x - 0.5, y - 0.5) for x, y in scaled], fill=rgba)
-
-
-@lru_cache(maxsize=256)
-def rgba(state: State, size: int, ground: Ground, *, frame: int = 0) -> bytes:
-    """The picture's pixels, four bytes each, without the cost of a file format (Pillow loads five for its first)."""
-    return draw(state, size, ground, frame=frame).tobytes()
-
-
-@lru_cache(maxsize=256)
-def png(state: State, size: int, ground: Ground, *, frame: int = 0) -> bytes:
-    """The picture as a PNG file's content."""
-    content = io.BytesIO()
-    draw(state, size, ground, frame=frame).save(content, "PNG", optimize=True)
-    return content.getvalue()
+# ---- as SVG
 
 
 def svg(state: State, ground: Ground, *, frame: int = 0) -> str:
@@ -330,13 +264,13 @@ def svg(state: State, ground: Ground, *, frame: int = 0) -> str:
     body: list[str] = []
     offset = 0.0
     if ground is Ground.TILE:
-        body.append(_path(_tile(size), TILE_COLOUR, 0.0))
+        body.append(_path(tile_of(size), TILE_COLOUR, 0.0))
         offset = size * TILE_INSET
     masks: list[str] = []
     marks: list[str] = []
     shapes = shapes_of(state, size - 2 * offset, frame=frame)
     if ground in HALOS:
-        halo = "".join(_path(points, HALOS[ground], 0.0) for points in _halo(shapes, size))
+        halo = "".join(_path(points, HALOS[ground], 0.0) for points in halo_of(shapes, size))
         body.append(f'<g opacity="{HALO_OPACITY}">{halo}</g>')
     for shape in shapes:
         if shape.ink is not Ink.CUT:
@@ -354,43 +288,3 @@ def svg(state: State, ground: Ground, *, frame: int = 0) -> str:
 def _path(points: Sequence[Point], colour: Colour, offset: float) -> str:
     steps = " ".join(f"{x + offset:.1f},{y + offset:.1f}" for x, y in points)
     return f'<path fill="#{bytes(colour).hex()}" d="M{steps}z"/>'
-
-
-# ---- files
-
-
-def package_files() -> dict[str, bytes]:
-    """The files that ship with the program, by name."""
-    files = {f"{NAME}-{size}.png": png(State.WORKING, size, Ground.TILE) for size in PACKAGE_SIZES}
-    files[f"{NAME}.svg"] = svg(State.WORKING, Ground.TILE).encode()
-    files |= {f"state-{state}.svg": svg(state, Ground.WINDOW_LIGHT).encode() for state in State}
-    return files
-
-
-def installer_files() -> dict[str, bytes]:
-    """What the installers of Windows and macOS want."""
-    pictures = {size: draw(State.WORKING, size, Ground.TILE) for size in SIZES}
-    ico, icns = io.BytesIO(), io.BytesIO()
-    small = [picture for size, picture in pictures.items() if size <= 256]
-    small[-1].save(ico, "ICO", sizes=[picture.size for picture in small], append_images=small[:-1])
-    wanted = [pictures[size] for size in (32, 64, 128, 256)]
-    pictures[512].save(icns, "ICNS", append_images=wanted)
-    return {f"{NAME}.ico": ico.getvalue(), f"{NAME}.icns": icns.getvalue()}
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the files into a folder."""
-    parser = argparse.ArgumentParser(prog="python -m edge_connector.desktop.icons", description=main.__doc__)
-    parser.add_argument("out", type=Path, help="the folder; it is made when it is not there")
-    parser.add_argument("--installers", action="store_true", help="write .ico and .icns too")
-    options = parser.parse_args(arguments)
-    files = package_files() | (installer_files() if options.installers else {})
-    options.out.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        (options.out / name).write_bytes(content)
-    sys.stdout.write(f"{len(files)} files in {options.out}\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from edge_connector.core.status import State
-from edge_connector.desktop.icons import INK_LIGHT, Ground, draw
+from edge_connector.desktop.icon_drawing import draw
+from edge_connector.desktop.icons import INK_LIGHT, Ground
 from tests.desktop.tray.driver import TrayProgram, XembedScreen
 from tests.support.displays import PrivateDesktop
 from tests.support.status_notifier import Item, StatusNotifierHost, status_notifier_host

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_connector.core.errors import UserError
 from edge_connector.core.status import State
-from edge_connector.desktop.icons import NAME, Ground, draw
+from edge_connector.desktop.icons import NAME, Ground
 from edge_connector.desktop.model import PRODUCT, MenuEntry, TrayView
 from edge_connector.desktop.tray.port import OnAction, OnAvailable, ignore_action, ignore_available
 
@@ -201,4 +201,6 @@ class PystrayTray:
 
     def _picture(self) -> Image.Image:
         # A picture of its own each time: pystray's thread saves it while the next one may be made.
+        from edge_connector.desktop.icon_drawing import draw
+
         return draw(self._view.state, ICON_SIZE, self._ground)

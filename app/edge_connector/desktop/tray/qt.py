@@ -17,14 +17,12 @@ from PySide6.QtWidgets import QMenu, QSystemTrayIcon
 from edge_connector.core.status import State
 from edge_connector.desktop.icons import FRAMES, Ground
 from edge_connector.desktop.model import MenuEntry, TrayView
-from edge_connector.desktop.pixels import pixmap
+from edge_connector.desktop.pixels import icon
 from edge_connector.desktop.tray.panel import PanelKind, PanelLook, PanelWatch
 from edge_connector.desktop.tray.port import OnAction, OnAvailable, ignore_action, ignore_available
 
 log = logging.getLogger(__name__)
 
-ICON_SIZES = (16, 20, 22, 24, 32, 48, 64)
-"""Panels at 100 % to 300 %."""
 PULSE_MS = 1000
 PULSE = (*range(FRAMES), *range(FRAMES - 2, 0, -1))
 """The dot travels there and back."""
@@ -35,11 +33,9 @@ CLICKS = (QSystemTrayIcon.ActivationReason.Trigger, QSystemTrayIcon.ActivationRe
 @lru_cache(maxsize=64)
 def state_icon(state: State, ground: Ground, frame: int = 0) -> QIcon:
     """The icon of a state with every size a panel may ask for."""
-    icon = QIcon()
-    for size in ICON_SIZES:
-        icon.addPixmap(pixmap(state, size, ground, frame=frame))
-    icon.setIsMask(sys.platform == "darwin")
-    return icon
+    made = icon(state, ground, frame=frame)
+    made.setIsMask(sys.platform == "darwin")
+    return made
 
 
 class QtTray(QObject):
@@ -114,14 +110,14 @@ class QtTray(QObject):
     def _make(self) -> None:
         self._remove()
         self._made_for = self._watch.kind
-        self._icon = icon = QSystemTrayIcon()
-        icon.activated.connect(self._activated)
-        icon.messageClicked.connect(self._message_clicked)
-        icon.setContextMenu(self._menu)
+        self._icon = tray = QSystemTrayIcon()
+        tray.activated.connect(self._activated)
+        tray.messageClicked.connect(self._message_clicked)
+        tray.setContextMenu(self._menu)
         if self._view is not None:
-            icon.setToolTip(self._view.tooltip)
+            tray.setToolTip(self._view.tooltip)
         self._paint()
-        icon.show()
+        tray.show()
         self._set_pulse()
 
     def _remove(self) -> None:

@@ -14,7 +14,6 @@ from PySide6.QtGui import (
     QCloseEvent,
     QGuiApplication,
     QHideEvent,
-    QIcon,
     QKeySequence,
     QPaintEvent,
     QShortcut,
@@ -33,7 +32,8 @@ from PySide6.QtWidgets import (
 )
 
 from edge_connector.core.status import State
-from edge_connector.desktop.icons import Ground, rgba
+from edge_connector.desktop.icon_store import MARKS_PX
+from edge_connector.desktop.icons import Ground
 from edge_connector.desktop.model import view_of
 from edge_connector.desktop.pixels import pixmap
 from edge_connector.desktop.window.colours import is_dark, paint_text, state_colour
@@ -45,10 +45,8 @@ from edge_connector.desktop.window.tools import ToolsPage
 
 MINIMUM = QSize(760, 520)
 TICK_MS = 1000
-MARK_PX = 22
 LARGE = 1.7
 """The state line on the page Overview, against the others."""
-ICON_SIZES = (16, 24, 32, 48, 64, 128)
 
 
 class MainWindow(QMainWindow):
@@ -279,7 +277,7 @@ class MainWindow(QMainWindow):
 
     def _show_mark(self, state: State) -> None:
         ratio = self.devicePixelRatioF()
-        points = round(MARK_PX * (LARGE if self.page is self.overview else 1.0))
+        points = MARKS_PX[self.page is self.overview]
         shown = (state, is_dark(self.palette()), points, ratio)
         if shown == self._mark_shown:
             return
@@ -306,17 +304,3 @@ class MainWindow(QMainWindow):
         value, screen = self._around.preferences.value, QGuiApplication.primaryScreen().availableSize()
         width = max(min(value.width, screen.width()), MINIMUM.width())
         return width, max(min(value.height, screen.height()), MINIMUM.height())
-
-
-def draw_window_icon() -> None:
-    """Draw what `window_icon` shows; in a thread, since it takes longer than a frame."""
-    for size in ICON_SIZES:
-        rgba(State.WORKING, size, Ground.TILE)
-
-
-def window_icon() -> QIcon:
-    """The mark for the window's frame and the task switcher."""
-    icon = QIcon()
-    for size in ICON_SIZES:
-        icon.addPixmap(pixmap(State.WORKING, size, Ground.TILE))
-    return icon
