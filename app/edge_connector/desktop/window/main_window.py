@@ -6,8 +6,10 @@ It decides nothing: it computes the view of the last status document and hands i
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Callable
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from PySide6.QtCore import QEvent, QSize, Qt, QTimer
 from PySide6.QtGui import (
@@ -37,16 +39,23 @@ from edge_connector.desktop.icons import Ground
 from edge_connector.desktop.model import view_of
 from edge_connector.desktop.pixels import pixmap
 from edge_connector.desktop.window.colours import is_dark, paint_text, state_colour
-from edge_connector.desktop.window.diagnostics import DiagnosticsPage
-from edge_connector.desktop.window.overview import OverviewPage
-from edge_connector.desktop.window.settings import SettingsPage
 from edge_connector.desktop.window.surroundings import Page, Surroundings
-from edge_connector.desktop.window.tools import ToolsPage
 
+if TYPE_CHECKING:
+    from edge_connector.desktop.window.diagnostics import DiagnosticsPage
+    from edge_connector.desktop.window.overview import OverviewPage
+    from edge_connector.desktop.window.settings import SettingsPage
+    from edge_connector.desktop.window.tools import ToolsPage
+
+PAGES = ("overview", "tools", "settings", "diagnostics")
+"""Their keys, in the order of the rail; each is an attribute of the window, made when it is wanted first."""
 MINIMUM = QSize(760, 520)
 TICK_MS = 1000
 LARGE = 1.7
 """The state line on the page Overview, against the others."""
+
+
+P = TypeVar("P", bound=Page)
 
 
 class MainWindow(QMainWindow):
@@ -71,9 +80,7 @@ class MainWindow(QMainWindow):
         around.set_language = self.set_language
         around.notice = self.show_notice
 
-        self.overview, self.tools = OverviewPage(around), ToolsPage(around)
-        self.settings, self.diagnostics = SettingsPage(around), DiagnosticsPage(around)
-        self.pages: list[Page] = [self.overview, self.tools, self.settings, self.diagnostics]
+        self._made: list[Page] = []
         self.rail = QListWidget()
         self.rail.setObjectName("rail")
         self.rail.setFrameShape(QFrame.Shape.NoFrame)
@@ -81,23 +88,20 @@ class MainWindow(QMainWindow):
         self.rail.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.rail.currentRowChanged.connect(self._page_changed)
         self.stack = QStackedWidget()
-        for page in self.pages:
-            self.rail.addItem("")
-            self.stack.addWidget(page)
+        self.rail.addItems([""] * len(PAGES))
         self._build()
         self._tick = QTimer(self)
         self._tick.setInterval(TICK_MS)
         self._tick.timeout.connect(self._refresh)
-        for number in range(len(self.pages)):
+        for number in range(len(PAGES)):
             QShortcut(QKeySequence(f"Ctrl+{number + 1}"), self, lambda row=number: self.rail.setCurrentRow(row))
         QShortcut(QKeySequence.StandardKey.Close, self, self.close)
 
         self.setMinimumSize(MINIMUM)
         self.resize(*self._remembered_size())
-        keys = [page.key for page in self.pages]
-        remembered = around.preferences.value.page
-        self.rail.setCurrentRow(keys.index(remembered) if remembered in keys else 0)
         self.translate()
+        remembered = around.preferences.value.page
+        self.rail.setCurrentRow(PAGES.index(remembered) if remembered in PAGES else 0)
 
     def _build(self) -> None:
         self._mark, self._line = QLabel(), QLabel()
@@ -147,6 +151,58 @@ class MainWindow(QMainWindow):
         row.addWidget(right, 1)
         self.setCentralWidget(central)
 
+    # ---- pages
+
+    @cached_property
+    def overview(self) -> OverviewPage:
+        """The page Overview."""
+        from edge_connector.desktop.window.overview import OverviewPage
+
+        return self._add(OverviewPage(self._around))
+
+    @cached_property
+    def tools(self) -> ToolsPage:
+        """The page Tools."""
+        from edge_connector.desktop.window.tools import ToolsPage
+
+        return self._add(ToolsPage(self._around))
+
+    @cached_property
+    def settings(self) -> SettingsPage:
+        """The page Settings."""
+        from edge_connector.desktop.window.settings import SettingsPage
+
+        return self._add(SettingsPage(self._around))
+
+    @cached_property
+    def diagnostics(self) -> DiagnosticsPage:
+        """The page Diagnostics."""
+        from edge_connector.desktop.window.diagnostics import DiagnosticsPage
+
+        return self._add(DiagnosticsPage(self._around))
+
+    def _add(self, page: P) -> P:
+        self._made.append(page)
+        self.stack.addWidget(page)
+        page.setAccessibleName(self._around.word(f"window.{page.key}"))
+        page.translate()
+        return page
+
+    async def _make_pages(self) -> None:
+        """Make the other pages, one a turn, so that turning to them takes no longer than a frame."""
+        await self.painted.wait()
+        for key in PAGES:
+            await asyncio.to_thread(importlib.import_module, f"{__package__}.{key}")
+            if self._retired or not self.isVisible():
+                return
+            getattr(self, key)
+
+    @property
+    def page(self) -> Page:
+        """The page that is open."""
+        page: Page = getattr(self, PAGES[max(self.rail.currentRow(), 0)])
+        return page
+
     # ---- what it is told
 
     def show_document(self, document: dict[str, Any], *, taken_at: float | None = None) -> None:
@@ -172,11 +228,12 @@ class MainWindow(QMainWindow):
         word = self._around.word
         self.setWindowTitle(word("window.title"))
         self.rail.setAccessibleName(word("window.pages"))
-        for number, page in enumerate(self.pages):
+        for number, key in enumerate(PAGES):
             item = self.rail.item(number)
-            item.setText(word(f"window.{page.key}"))
+            item.setText(word(f"window.{key}"))
             item.setToolTip(f"Ctrl+{number + 1}")
-            page.setAccessibleName(item.text())
+        for page in self._made:
+            page.setAccessibleName(word(f"window.{page.key}"))
             page.translate()
         self._fit_rail()
         self.start_again.setText(word("window.start_again"))
@@ -190,12 +247,7 @@ class MainWindow(QMainWindow):
 
     def show_page(self, key: str) -> None:
         """Turn to a page."""
-        self.rail.setCurrentRow([page.key for page in self.pages].index(key))
-
-    @property
-    def page(self) -> Page:
-        """The page that is open."""
-        return self.pages[max(self.rail.currentRow(), 0)]
+        self.rail.setCurrentRow(PAGES.index(key))
 
     def remember(self, **changes: Any) -> None:
         """Keep a preference; the disk is written beside the window."""
@@ -220,6 +272,8 @@ class MainWindow(QMainWindow):
         self._tick.start()
         self._refresh()
         self.page.entered()
+        if len(self._made) < len(PAGES):
+            self._around.start(self._make_pages, name="pages")
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
@@ -249,12 +303,12 @@ class MainWindow(QMainWindow):
         self._fit_rail()
         # Coloured words were painted for the other ground.
         self._refresh()
-        for page in self.pages:
+        for page in self._made:
             page.translate()
 
     def _page_changed(self, row: int) -> None:
         before = self.stack.currentWidget()
-        self.stack.setCurrentIndex(row)
+        self.stack.setCurrentWidget(self.page)
         if self.isVisible():
             if isinstance(before, Page) and before is not self.page:
                 before.left()
@@ -277,7 +331,7 @@ class MainWindow(QMainWindow):
 
     def _show_mark(self, state: State) -> None:
         ratio = self.devicePixelRatioF()
-        points = MARKS_PX[self.page is self.overview]
+        points = MARKS_PX[self.page.key == "overview"]
         shown = (state, is_dark(self.palette()), points, ratio)
         if shown == self._mark_shown:
             return
@@ -288,7 +342,7 @@ class MainWindow(QMainWindow):
         self._mark.setPixmap(picture)
         font = self.font()
         font.setBold(True)
-        if self.page is self.overview:
+        if self.page.key == "overview":
             font.setPointSizeF(font.pointSizeF() * LARGE)
         self._line.setFont(font)
 
