@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edge_connector.control.address import control_address
 from edge_connector.control.client import ControlClient
@@ -21,15 +21,22 @@ COMMAND = (sys.executable, "-m", "edge_connector.desktop.main")
 WINDOW = "^Edge Connector$"
 EXIT_S = 30.0
 
+P = TypeVar("P", bound="DesktopProcess")
+
 
 class DesktopProcess:
     """One run of the program for one installation directory."""
+
+    command: tuple[str, ...] = COMMAND
+    listens = False
 
     def __init__(self, desktop: PrivateDesktop, home: Path, variables: dict[str, str], *options: str) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.desktop, self.home = desktop, home
         environment = {"HEALTH_PORT": "0", "PYTHONWARNINGS": "default::ResourceWarning", **variables}
-        self.process: Started = desktop.start(*COMMAND, "--dir", str(home), *options, variables=environment)
+        self.process: Started = desktop.start(
+            *self.command, "--dir", str(home), *options, listens=self.listens, variables=environment
+        )
 
     @property
     def log(self) -> str:
@@ -94,7 +101,14 @@ async def running_desktop(
     desktop: PrivateDesktop, home: Path, variables: dict[str, str], *options: str
 ) -> AsyncIterator[DesktopProcess]:
     """The program until the block ends; then it is stopped, and nothing of it may be left or have failed."""
-    program = DesktopProcess(desktop, home, variables, *options)
+    async with ending(DesktopProcess(desktop, home, variables, *options)) as program:
+        yield program
+
+
+@asynccontextmanager
+async def ending(program: P) -> AsyncIterator[P]:
+    """See `running_desktop`."""
+    home = program.home
     try:
         yield program
         if program.process.is_running:

@@ -79,12 +79,14 @@ class TrayProgram:
 class XembedScreen:
     """What of the program can be seen and touched on the X display."""
 
-    def __init__(self, desktop: PrivateDesktop) -> None:
+    def __init__(self, desktop: PrivateDesktop, *, program: str = CLASS) -> None:
+        """`program` is the name that its windows carry as their class."""
         self._desktop = desktop
+        self._program = program
 
     def windows(self, *, least: int = 10) -> dict[int, tuple[int, int, int, int]]:
         """The program's visible windows with x, y, width, height."""
-        found = self._desktop.run("xdotool", "search", "--onlyvisible", "--class", CLASS, check=False).split()
+        found = self._desktop.run("xdotool", "search", "--onlyvisible", "--class", self._program, check=False).split()
         boxes = {}
         for number in map(int, found):
             shape = self._desktop.run("xdotool", "getwindowgeometry", "--shell", str(number), check=False)

@@ -24,6 +24,9 @@ LOOK_MS = 3000
 """How often an X11 session without StatusNotifier panel is looked at where XFixes cannot tell of an XEmbed panel."""
 LOOKS_AFTER_MS = 50, 500, 3000
 """After the X server told of an XEmbed panel's coming or going."""
+GONE_AFTER_MS = 500
+"""A panel that left the bus is gone when it is not replaced for so long: until Qt has heard of it too, it would be taken
+for one of another kind."""
 ON_HOST: Any = SLOT("_host_registered()")
 """A text, although the type stubs of PySide6 want bytes, which it refuses."""
 TASKBAR = r"HKEY_CURRENT_USER\Software\Microsoft\Windows\CurrentVersion\Themes\Personalize"
@@ -101,15 +104,15 @@ class PanelWatch(QObject):
     def _owner_changed(self, name: str, old: str, new: str) -> None:
         self._notifier = bool(new)
         self._pace()
-        self._settle.start()
+        # One that is replaced at once is back by then, and its icon must not be made anew.
+        self._settle.start(0 if new else GONE_AFTER_MS)
         if not new:
             # A panel that speaks both protocols leaves the bus before Qt hears of it from the X server.
-            for later_ms in LOOKS_AFTER_MS[1:]:
-                QTimer.singleShot(later_ms, self, self._look_if_gone)
+            QTimer.singleShot(LOOKS_AFTER_MS[-1], self, self._look_if_gone)
 
     @Slot()
     def _host_registered(self) -> None:
-        self._settle.start()
+        self._settle.start(0)
 
     @Slot()
     def _owner_of_xembed_changed(self) -> None:
@@ -118,7 +121,6 @@ class PanelWatch(QObject):
             QTimer.singleShot(later_ms, self, self._look_once)
 
     def _look_if_gone(self) -> None:
-        # One that was replaced at once is back by now, and its icon must not be made anew.
         if not self._notifier:
             self._look_once()
 
