@@ -42,6 +42,8 @@ SETTLE_S = 15.0
 RATE = 1000
 BATCH_S = 0.01
 FRAME_MS = 16
+SAMPLES = 20
+"""Looks at the memory over an idle time."""
 STRIP_PX = 80
 """So much of a window's top is looked at: both windows have words there."""
 
@@ -220,22 +222,42 @@ def counters(pid: int) -> tuple[dict[str, int], float]:
     return dict(switches), run_ns / 1e9
 
 
-def idle(pid: int, seconds: float, serve: Callable[[float], None] = time.sleep) -> dict[str, Any]:
-    """Memory now, then processor and wake-ups over `seconds`."""
-    memory = psutil.Process(pid).memory_full_info()
-    before, cpu_before = counters(pid)
-    serve(seconds)
-    after, cpu_after = counters(pid)
-    each = {name: round((count - before.get(name, 0)) / seconds, 3) for name, count in after.items()}
+def idle(pids: dict[str, int], seconds: float, serve: Callable[[float], None]) -> dict[str, Any]:
+    """What each process holds at the beginning and at the end of `seconds`, and what it did meanwhile."""
+    processes = {name: psutil.Process(pid) for name, pid in pids.items()}
+    before = {name: (counters(pid), held(processes[name])) for name, pid in pids.items()}
+    rss: dict[str, list[float]] = {name: [] for name in pids}
+    for _ in range(SAMPLES):
+        serve(seconds / SAMPLES)
+        for name, process in processes.items():
+            rss[name].append(round(process.memory_info().rss / 1e6, 1))
+    found = {}
+    for name, pid in pids.items():
+        (switches, cpu_s), first = before[name]
+        after, cpu_after = counters(pid)
+        each = {thread: round((count - switches.get(thread, 0)) / seconds, 3) for thread, count in after.items()}
+        found[name] = {
+            "atFirst": first,
+            "atLast": held(processes[name]),
+            "rssMb": rss[name],
+            "cpuPercent": round((cpu_after - cpu_s) / seconds * 100, 3),
+            "wakeUpsPerSecond": round(sum(each.values()), 3),
+            "wakeUpsByThread": {
+                thread: rate for thread, rate in sorted(each.items(), key=lambda pair: -pair[1]) if rate
+            },
+        }
+    return found
+
+
+def held(process: psutil.Process) -> dict[str, Any]:
+    """Memory in 10^6 bytes, open files, threads and children of a process."""
+    memory = process.memory_full_info()
     return {
         "rssMb": round(memory.rss / 1e6, 1),
         "ussMb": round(memory.uss / 1e6, 1),
-        "rssMib": round(memory.rss / 2**20, 1),
-        "children": len(psutil.Process(pid).children(recursive=True)),
-        "threads": len(after),
-        "cpuPercent": round((cpu_after - cpu_before) / seconds * 100, 3),
-        "wakeUpsPerSecond": round(sum(each.values()), 3),
-        "wakeUpsByThread": {name: rate for name, rate in sorted(each.items(), key=lambda pair: -pair[1]) if rate},
+        "openFiles": process.num_fds(),
+        "threads": process.num_threads(),
+        "children": [round(child.memory_info().rss / 1e6, 1) for child in process.children(recursive=True)],
     }
 
 
@@ -330,19 +352,18 @@ class Bench:
         return result
 
     def _idle(self, program: list[str]) -> dict[str, Any]:
+        """Side by side: the desktop while hidden, a headless connector, and the bare reference."""
         seconds = self._options.idle_seconds
-        result: dict[str, Any] = {"seconds": seconds}
-        bare = [sys.executable, "-c", BARE, "--hidden"]
-        with self._connected([*program, "--hidden"], "idle") as started, started_program(self._desktop, bare) as other:
-            self._screen.serve(SETTLE_S)
-            result["desktop"] = idle(started.pid, seconds, self._screen.serve)
-            memory = psutil.Process(other.pid).memory_full_info()
-            result["bareRssMb"], result["bareUssMb"] = round(memory.rss / 1e6, 1), round(memory.uss / 1e6, 1)
         headless = [sys.executable, "-m", "edge_connector.cli.main", "run"]
-        with self._connected(headless, "idle-headless") as started:
+        bare = [sys.executable, "-c", BARE, "--hidden"]
+        with (
+            self._connected([*program, "--hidden"], "idle") as desktop,
+            self._connected(headless, "idle-headless") as other,
+            started_program(self._desktop, bare) as reference,
+        ):
             self._screen.serve(SETTLE_S)
-            result["headless"] = idle(started.pid, seconds, self._screen.serve)
-        return result
+            pids = {"desktop": desktop.pid, "headless": other.pid, "bare": reference.pid}
+            return {"seconds": seconds, **idle(pids, seconds, self._screen.serve)}
 
     def _calls(self, program: list[str]) -> dict[str, Any]:
         result: dict[str, Any] = {"rate": RATE, "seconds": self._options.call_seconds}

@@ -25,8 +25,8 @@ LOOK_MS = 3000
 LOOKS_AFTER_MS = 50, 500, 3000
 """After the X server told of an XEmbed panel's coming or going."""
 GONE_AFTER_MS = 500
-"""A panel that left the bus is gone when it is not replaced for so long: until Qt has heard of it too, it would be taken
-for one of another kind."""
+"""A panel that left the bus is gone when it is not replaced for so long; until Qt has heard of it too, it would be
+taken for one of another kind."""
 ON_HOST: Any = SLOT("_host_registered()")
 """A text, although the type stubs of PySide6 want bytes, which it refuses."""
 TASKBAR = r"HKEY_CURRENT_USER\Software\Microsoft\Windows\CurrentVersion\Themes\Personalize"
