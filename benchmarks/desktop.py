@@ -261,6 +261,20 @@ def held(process: psutil.Process) -> dict[str, Any]:
     }
 
 
+async def another_deployment(api: str, token: str) -> dict[str, str]:
+    """The variables of a deployment of its own: one connector each."""
+    from edge_connector.platform_api.client import PlatformClient
+    from edge_connector.platform_api.models import DeploymentRequest
+    from edge_connector.platform_api.operations import CREATE_DEPLOYMENT
+
+    async def provide() -> str:
+        return token
+
+    async with PlatformClient(api, provide) as client:
+        made = await client.call(CREATE_DEPLOYMENT, DeploymentRequest(name="bench-headless"))
+    return {"DEPLOYMENT_ID": made.id, "DEPLOYMENT_SECRET": made.secret}
+
+
 # ---- calls
 
 
@@ -343,7 +357,7 @@ class Bench:
         with running(serve, log, PYTHONUNBUFFERED="1"):
             wait_for(lambda: "code=" in log.read_text(), "the platform")
             self._token, deployment, secret = asyncio.run(set_up(api, log))
-            self._pair = {"DEPLOYMENT_ID": deployment, "DEPLOYMENT_SECRET": secret}
+            self._api, self._pair = api, {"DEPLOYMENT_ID": deployment, "DEPLOYMENT_SECRET": secret}
             self._pair |= {"TOOL_RPC_URL": self._rpc, "PLATFORM_API_URL": api, "EC_TOOL_CONCURRENCY": "128"}
             if "idle" in parts:
                 result["idle"] = self._idle(program)
@@ -356,9 +370,10 @@ class Bench:
         seconds = self._options.idle_seconds
         headless = [sys.executable, "-m", "edge_connector.cli.main", "run"]
         bare = [sys.executable, "-c", BARE, "--hidden"]
+        second = asyncio.run(another_deployment(self._api, self._token))
         with (
             self._connected([*program, "--hidden"], "idle") as desktop,
-            self._connected(headless, "idle-headless") as other,
+            self._connected(headless, "idle-headless", **second) as other,
             started_program(self._desktop, bare) as reference,
         ):
             self._screen.serve(SETTLE_S)
@@ -396,12 +411,13 @@ class Bench:
         return found
 
     @contextmanager
-    def _connected(self, words: list[str], name: str) -> Iterator[Started]:
+    def _connected(self, words: list[str], name: str, **variables: str) -> Iterator[Started]:
         """A connector, with or without a window, once it works; nobody asks its health port, which would cost it."""
         home = self._folder / f"home-{name}"
         home.mkdir()
         log = home / "logs" / "edge-connector.log"
-        with started_program(self._desktop, words, **self._pair, HEALTH_PORT="0", EC_HOME=str(home)) as started:
+        variables = {**self._pair, "HEALTH_PORT": "0", "EC_HOME": str(home), **variables}
+        with started_program(self._desktop, words, **variables) as started:
 
             def probe() -> bool:
                 self._screen.serve(0.1)
