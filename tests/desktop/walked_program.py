@@ -62,7 +62,8 @@ def find(wanted: str) -> dict[str, Any]:
     for widget in sorted(widgets, key=lambda one: not one.window().windowFlags() & one.windowFlags().Popup):
         for text, place in places(widget):
             if text.startswith(wanted):
-                spot = widget.mapToGlobal(place)
+                # In pixels of the screen, whatever the scaling.
+                spot = widget.mapToGlobal(place) * widget.devicePixelRatioF()
                 return {"x": spot.x(), "y": spot.y(), "text": text, "enabled": widget.isEnabled()}
     return {"x": None}
 

@@ -106,6 +106,7 @@ WINDOW_WORDS: dict[str, tuple[str, str]] = {
     "settings.undo": ("Undo", "Rückgängig"),
     "settings.from": ("from {origin}", "aus {origin}"),
     "settings.origin_default": ("default", "Vorgabe"),
+    "settings.origin_environment": ("environment {name}", "Umgebung {name}"),
     "settings.all": ("Where every value comes from", "Woher jeder Wert kommt"),
     "settings.key": ("Setting", "Einstellung"),
     "settings.value": ("Value", "Wert"),

@@ -98,9 +98,9 @@ class DesktopApp:
         self._show_front()
         # The icon and the window are painted before the connector's libraries are loaded, and stay alive while.
         await self._until_painted()
-        gc.enable()
         self._single.serve(self._application, self._open)
         await asyncio.to_thread(importlib.import_module, "edge_connector.runtime.app")
+        gc.freeze()  # what was loaded stays for good; the collector need not look at it again
         self._closing.on_hard = lambda: self._source.stop(hard=True)
         running = self._tasks.spawn(self._source.run(), name="source")
         closed = self._tasks.spawn(self._closing.wait(), name="closing")

@@ -3,6 +3,8 @@
 qasync starts one Qt timer for each callback and keeps those of cancelled callbacks until their time, so that a call
 with a time-out of a minute would leave a timer behind for a minute. Here callbacks wait in Python, one Qt timer wakes
 them, and cancelled ones are dropped. It starts no application and installs no signal handlers: `host` does.
+
+While it runs, garbage is collected by it alone: cycles hold widgets, and one that another thread destroys crashes Qt.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextvars
+import gc
 import heapq
 import itertools
 import select
@@ -63,6 +66,7 @@ class DesktopLoop(QEventLoop):  # type: ignore[misc]  # qasync has no types
         self._writers: dict[int, _Watched] = {}
         self._qt_gone = False
         self._in_callbacks = False
+        self._collected_by_python = False
         self._thread = threading.get_ident()
         self._soon = QTimer(application)
         self._soon.setSingleShot(True)
@@ -141,6 +145,7 @@ class DesktopLoop(QEventLoop):  # type: ignore[misc]  # qasync has no types
                 if self._due:
                     self._soon.start()
                 self._arm_later()
+                _collect_garbage()
 
     def _may_run(self) -> bool:
         """Not between two runs, when Qt processes events but asyncio has no running loop, and not inside a callback.
@@ -151,8 +156,15 @@ class DesktopLoop(QEventLoop):  # type: ignore[misc]  # qasync has no types
 
     def _before_run_forever(self) -> None:
         super()._before_run_forever()
+        self._collected_by_python = gc.isenabled()
+        gc.disable()
         self._soon.start()
         self._arm_later()
+
+    def _after_run_forever(self) -> None:
+        super()._after_run_forever()
+        if self._collected_by_python:
+            gc.enable()
 
     def _take_due_timers(self) -> float:
         now = self.time()
@@ -280,6 +292,13 @@ class DesktopLoop(QEventLoop):  # type: ignore[misc]  # qasync has no types
                 reader.handle._run()
             if happened & ~select.POLLIN and (writer := self._writers.get(fd)) is not None:
                 writer.handle._run()
+
+
+def _collect_garbage() -> None:
+    """What Python itself does on whatever thread makes the object that is one too many."""
+    counts, limits = gc.get_count(), gc.get_threshold()
+    if counts[0] > limits[0]:
+        gc.collect(2 if counts[2] > limits[2] else 1 if counts[1] > limits[1] else 0)
 
 
 def _number(file: File) -> int:

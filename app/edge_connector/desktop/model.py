@@ -325,7 +325,7 @@ def _proven_truth(state: State, status: Document, ages: Ages, words: Words) -> F
     if proven.get("kind") == "local":
         return words("proven.local"), age, Level.WAITING
     took = proven.get("roundTripMs")
-    value = words("proven.platform") if took is None else words("proven.platform_ms", ms=number(took))
+    value = words("proven.platform") if took is None else words("proven.platform_ms", ms=number(took, words.language))
     return value, age, Level.GOOD if working else Level.WAITING
 
 
@@ -387,6 +387,6 @@ def _latest(key: str, unit: str, values: Sequence[float | None], words: Words) -
     if not any(values):
         return words("activity.none")
     if key == "calls":
-        return number(values[-1] or 0.0)
+        return number(values[-1] or 0.0, words.language)
     newest = next((value for value in reversed(values) if value is not None), 0.0)
-    return f"{number(newest)} {unit}"
+    return f"{number(newest, words.language)} {unit}"

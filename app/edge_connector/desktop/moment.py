@@ -72,8 +72,9 @@ def clock_time(moment: float, now: float, zone: tzinfo | None) -> str:
     return shown.strftime("%H:%M" if shown.date() == today.date() else "%Y-%m-%d %H:%M")
 
 
-def number(value: float) -> str:
-    """Three digits are enough: `0.84`, `12.3`, `1204`."""
+def number(value: float, language: str = "en") -> str:
+    """Three digits are enough: `0.84`, `12.3`, `1204`; in German `0,84`."""
     if value >= 100 or value == int(value):
         return f"{value:.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    text = f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return text.replace(".", ",") if language == "de" else text

@@ -84,6 +84,11 @@ class Opened:
             what=f"{states}, was {self.window._document.get('state')}: {self.window._document.get('problems')}",
         )
 
+    async def until_ended(self) -> None:
+        """Wait until the window was told that there is no connector any more, not only that it stops."""
+        await self.until_state("stopped")
+        await eventually(lambda: "process" not in self.window._document, what="the end of the connector")
+
     def shown_tool(self) -> str:
         """Name of the tool whose form is shown."""
         tool = self.window.tools.detail._tool

@@ -32,6 +32,8 @@ from tests.support.qt_loop import OnQt
 from tests.support.waiting import eventually
 
 PAGES = ["overview", "tools", "settings", "diagnostics"]
+TURN_LIMIT_S = 0.033
+"""Work in one turn of the loop, Qt's layout and painting with it; 12 ms on the machine this was written on."""
 
 
 def test_every_page_opens_and_shows_the_state_above(on_qt: OnQt, tmp_path: Path) -> None:
@@ -211,7 +213,7 @@ def test_a_stopped_connector_can_be_started_again(on_qt: OnQt, tmp_path: Path) -
             it.window.on_start_again = lambda: asked.append(True)
             assert not it.window.start_again.isVisible()
             it.source.stop(hard=True)
-            await it.until_state("stopped")
+            await it.until_ended()
             assert it.window.start_again.isVisible()
             assert any("Stopped" in text for text in it.texts())
             it.window.start_again.click()
@@ -259,9 +261,9 @@ def test_no_slot_holds_the_loop_up_for_a_frame(on_qt: OnQt, tmp_path: Path) -> N
                 watch.start()
                 await use_everything(it, language)
                 watch.stop()
-                if not watch.slots:
+                if not watch.slots and watch.hardest_s < TURN_LIMIT_S:
                     return
-                found.append(watch.describe())
+                found.append(f"hardest turn {watch.hardest_s * 1000:.0f} ms\n{watch.describe()}")
             pytest.fail("\n\n".join(found))
 
     on_qt(story)

@@ -83,7 +83,7 @@ def test_what_nobody_answers_is_said(on_qt: OnQt, tmp_path: Path) -> None:
     async def story() -> None:
         async with opened(tmp_path / "home") as it:
             it.source.stop(hard=True)
-            await it.until_state("stopped")
+            await it.until_ended()
             assert not it.window.overview.pause.isEnabled()
             it.window.overview._ask("pause")
             await eventually(lambda: any("No connector runs" in text for text in it.texts()), what="the refusal")

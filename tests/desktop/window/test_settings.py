@@ -145,7 +145,7 @@ def test_without_a_connector_nothing_can_be_changed(on_qt: OnQt, tmp_path: Path)
         async with opened(tmp_path / "home") as it:
             await open_settings(it)
             it.source.stop(hard=True)
-            await it.until_state("stopped")
+            await it.until_ended()
             await eventually(lambda: not it.window.settings.rows["healthPort"].edit.isEnabled(), what="the end")
             assert "Settings can be changed while the connector runs." in it.texts()
 

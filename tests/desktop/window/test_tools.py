@@ -174,7 +174,7 @@ def test_without_a_connector_the_page_says_how_tools_come(on_qt: OnQt, tmp_path:
         async with opened(tmp_path / "home") as it:
             it.window.show_page("tools")
             it.source.stop(hard=True)
-            await it.until_state("stopped")
+            await it.until_ended()
             assert "implementationsPath" in it.window.tools.empty.text() and it.window.tools.empty.isVisible()
             assert not it.window.tools.detail.tabs.isVisible()
 

@@ -61,7 +61,8 @@ class Watcher:
         await eventually(lambda: self.last.get("tools"), what="tools in the status")
 
     async def until_stopped(self) -> None:
-        await eventually(lambda: self.last.get("state") == "stopped", what="stopped")
+        """Stopped for good: a connector that still drains tells of its process."""
+        await eventually(lambda: self.last.get("state") == "stopped" and "process" not in self.last, what="stopped")
 
 
 @asynccontextmanager

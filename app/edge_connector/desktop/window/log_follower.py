@@ -50,12 +50,13 @@ class LogFollower(QObject):
         if watched := [*self._watcher.files(), *self._watcher.directories()]:
             self._watcher.removePaths(watched)
 
-    def _watch(self) -> None:
-        """Both: the file grows, and the folder tells that another one took its name."""
+    def _watch(self) -> bool:
+        """Both: the file grows, and the folder tells that another one took its name. True when one was not watched."""
         wanted = [str(path) for path in (self._path, self._path.parent) if path.exists()]
         known = {*self._watcher.files(), *self._watcher.directories()}
         if new := [path for path in wanted if path not in known]:
             self._watcher.addPaths(new)
+        return bool(new)
 
     def _look(self) -> None:
         if not self._on:
@@ -80,8 +81,9 @@ class LogFollower(QObject):
                 self._again = False
         finally:
             self._reading = False
-            if self._on:
-                self._watch()
+            # What was written between the last look and the watch would be seen with the next line only.
+            if self._on and self._watch():
+                self._look()
 
     def _deliver(self, data: bytes) -> None:
         whole, newline, rest = (self._rest + data).rpartition(b"\n")

@@ -192,10 +192,13 @@ class MainWindow(QMainWindow):
         """Make the other pages, one a turn, so that turning to them takes no longer than a frame."""
         await self.painted.wait()
         for key in PAGES:
-            await asyncio.to_thread(importlib.import_module, f"{__package__}.{key}")
             if self._retired or not self.isVisible():
                 return
+            # On this thread, since it makes classes of Qt's; a turn for the module, another for the page.
+            importlib.import_module(f"{__package__}.{key}")
+            await asyncio.sleep(0)
             getattr(self, key)
+            await asyncio.sleep(0)
 
     @property
     def page(self) -> Page:

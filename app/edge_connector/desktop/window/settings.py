@@ -139,14 +139,13 @@ class SettingsPage(Page):
         self._absent.setVisible(listing is None)
         for key, row in self.rows.items():
             row.show_setting(settings.get(key))
-        default = self.around.word("settings.origin_default")
         was_empty = not self.table.rows_model.rows
         self.table.rows_model.set_rows(
             [
                 (
                     row["key"],
                     f"{row['value']} {row['unit']}".strip(),
-                    default if row["origin"] == "default" else row["origin"],
+                    origin_words(self.around, row["origin"]),
                     row["problem"] or row["help"],
                 )
                 for row in settings.values()
@@ -154,7 +153,8 @@ class SettingsPage(Page):
         )
         if was_empty and settings:
             self.table.resizeColumnsToContents()
-            self.table.setColumnWidth(1, min(self.table.columnWidth(1), 220))
+            for column in (1, 2):  # the meaning needs the room
+                self.table.setColumnWidth(column, min(self.table.columnWidth(column), 200))
 
     def _save(self, key: str, value: str) -> None:
         self.around.start(self._save_setting, key, value, name="save")
@@ -261,8 +261,7 @@ class SettingRow:
 
     def _say_origin(self) -> None:
         word, origin = self._around.word, (self._setting or {}).get("origin", "")
-        shown = word("settings.origin_default") if origin == "default" else origin
-        self.origin.setText(word("settings.from", origin=shown) if origin else "")
+        self.origin.setText(word("settings.from", origin=origin_words(self._around, origin)) if origin else "")
         paint_text(self.origin, faint(self.edit.palette()))
 
     def _changed(self) -> None:
@@ -292,6 +291,14 @@ class SettingRow:
     def _apply(self) -> None:
         if self.apply.isVisible():
             self._save(self.key, self.edit.text().strip())
+
+
+def origin_words(around: Surroundings, origin: str) -> str:
+    """Where a value comes from, e.g. `environment HEALTH_PORT`, in the language of the window."""
+    kind, _, name = origin.partition(" ")
+    if kind == "default":
+        return around.word("settings.origin_default")
+    return around.word("settings.origin_environment", name=name) if kind == "environment" else origin
 
 
 def is_loopback(host: str) -> bool:
