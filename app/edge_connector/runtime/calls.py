@@ -295,6 +295,8 @@ class CallDesk:
             self._send(m.Accepted(id=call_id))
         if self._running[call_id].is_recorded:
             self._ledger.accepted(call_id)
+        # Who shows running calls need not hear of those that are over already.
+        self._on_change()
 
     def progress(self, call_id: str, fraction: float | None, message: str) -> None:
         """Pass a tool's progress on."""
