@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -218,3 +220,10 @@ async def test_not_ready_is_503_from_the_first_request_on() -> None:
     async with serving(is_ready=lambda: False) as health:
         code, document = await asked(health.port, b"/healthz")
         assert (code, document["status"]) == (503, "not ready")
+
+
+def test_a_connector_that_nobody_probes_holds_no_http_library() -> None:
+    """It takes 14 MiB."""
+    program = "import sys; import edge_connector.runtime.main; print('aiohttp' in sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout.split() == ["False"]
