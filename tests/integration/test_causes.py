@@ -260,12 +260,15 @@ async def organization_of_somebody_else(home: Path, monkeypatch: pytest.MonkeyPa
 @asynccontextmanager
 async def token_that_expires_on_the_way(home: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
     async with running_platform(home.parent) as platform:
-        _save_signed(platform, home, orgId=platform.organization_id, exp=int(time.time()) + 2)
+        _save_signed(platform, home, orgId=platform.organization_id, exp=int(time.time()) + 55)
 
-        async def wait_for_it() -> None:
-            """The platform ends the session by itself."""
+        async def end_the_session() -> None:
+            """What the platform does by its clock, which is a little ahead."""
+            (state,) = platform.server._started().fleet.live()
+            assert state.link is not None
+            state.link.request_close(CloseCode.REVOKED, "the session token has expired")
 
-        yield Scene(_without_pair(platform.rpc_url), then=wait_for_it, same_again=False)
+        yield Scene(_without_pair(platform.rpc_url), then=end_the_session, same_again=False)
 
 
 def _save_signed(platform: RunningPlatform, home: Path, **claims: Any) -> None:
