@@ -55,7 +55,12 @@ class LinkConnection:
         self._handler = handler
         self._clock = clock
         self._session = ConnectorSession(hello, now=clock.monotonic())
+        self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
+        self._flush_due = False
+        self._is_writing = False
+        """The writer has frames in hand: nothing may overtake them."""
+        self._failure: asyncio.Future[Exception] = self._loop.create_future()
         self._new_terms = asyncio.Event()
         self._status_due = False
         self.drain: m.Drain | None = None
@@ -79,8 +84,21 @@ class LinkConnection:
         if type(message) is m.Progress and self._session.queued > MAX_QUEUED_PROGRESS:
             return True
         self._session.send(message)
-        self._wake.set()
+        self._flush_soon()
         return True
+
+    def _flush_soon(self) -> None:
+        """At the end of this turn of the loop, everything that is queued leaves."""
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        if self._is_writing or self._status_due or self._session.has_parts or not self._transport.is_writable:
+            self._wake.set()
+        else:
+            self._transport.write(self._session.frames_to_send())
 
     def send_status(self) -> None:
         """Report the status now, if the platform knows us."""
@@ -97,9 +115,10 @@ class LinkConnection:
         """Serve until the link is down; returns why. Cancelling it closes the socket in order."""
         ended: list[LinkDown] = []
         try:
-            # The three never return: the group ends by the first LinkDown, or by cancellation.
+            # They never return: the group ends by the first LinkDown, or by cancellation.
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read(), name="link.read")
+                group.create_task(self._watch(), name="link.watch")
                 group.create_task(self._write(), name="link.write")
                 group.create_task(self._keep_time(), name="link.time")
         except* LinkDown as downs:
@@ -119,17 +138,27 @@ class LinkConnection:
 
     async def _read(self) -> None:
         self._wake.set()
-        while True:
-            frame = await self._transport.receive()
-            try:
-                messages = self._session.receive(frame, now=self._clock.monotonic())
-            except ProtocolError as error:
-                await self._transport.close(error.code, error.reason)
-                raise down_from_code(error.code, error.reason, by_us=True) from error
-            for message in messages:
+        self._transport.deliver_to(self._take)
+        error = await self._failure
+        if isinstance(error, ProtocolError):
+            await self._transport.close(error.code, error.reason)
+            raise down_from_code(error.code, error.reason, by_us=True) from error
+        raise error
+
+    async def _watch(self) -> None:
+        raise await self._transport.ended()
+
+    def _take(self, frame: bytes) -> None:
+        """One frame from the platform; what is wrong with it ends `_read`."""
+        session = self._session
+        try:
+            for message in session.receive(frame, now=self._clock.monotonic()):
                 self._dispatch(message)
-            if self._session.has_output:
-                self._wake.set()
+        except Exception as error:
+            if not self._failure.done():
+                self._failure.set_result(error)
+        if session.has_output:
+            self._flush_soon()
 
     def _dispatch(self, message: m.Message) -> None:
         match message:
@@ -166,11 +195,13 @@ class LinkConnection:
             if self._status_due:
                 self._status_due = False
                 session.send(self._handler.status())
+            self._is_writing = True
             await self._transport.send(session.frames_to_send())
             if session.has_parts and not self._wake.is_set() and (part := session.next_part()) is not None:
                 began = self._clock.monotonic()
                 await self._transport.send((part,))
                 session.parts.left_within(self._clock.monotonic() - began)
+            self._is_writing = False
 
     async def _keep_time(self) -> None:
         while True:

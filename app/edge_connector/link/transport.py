@@ -8,14 +8,15 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import websockets.exceptions as wse
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from edge_connector.core.errors import UserError
+from edge_connector.link.frames import FrameConnection
 from edge_connector.net.sockets import keep_little_unsent
 from edge_connector.net.way import ProxyAddress
 from edge_connector.wire.close_codes import MEANING, CloseCode, Retry, retry_after_close
@@ -68,19 +69,38 @@ class LinkDown(Exception):
 class WebSocketTransport:
     """An open WebSocket that carries text frames."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: FrameConnection) -> None:
         self._connection = connection
 
+    def deliver_to(self, take: Callable[[bytes], None]) -> None:
+        """Give each frame to `take` as it arrives, also those that have arrived."""
+        self._connection.deliver_to(take)
+
+    async def ended(self) -> LinkDown:
+        """Wait for the end of the connection; the reason is that of whoever ended it."""
+        await self._connection.wait_closed()
+        return _from_close(self._connection.close_exc)
+
     async def receive(self) -> bytes:
-        """The next frame.
+        """The next frame, for whoever has not called `deliver_to`.
 
         Raises:
-            LinkDown: the connection ended, with the reason of whoever ended it.
+            LinkDown: the connection ended.
         """
-        try:
-            return await self._connection.recv(decode=False)
-        except wse.ConnectionClosed as error:
-            raise _from_close(error) from error
+        frame = await self._connection.next_frame()
+        if frame is None:
+            raise _from_close(self._connection.close_exc)
+        return frame
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether `write` may be used now: the connection is open, and the peer reads."""
+        return self._connection.is_writable
+
+    def write(self, frames: Sequence[bytes]) -> None:
+        """Send each frame as a text message, now."""
+        for frame in frames:
+            self._connection.write(frame)
 
     async def send(self, frames: Sequence[bytes]) -> None:
         """Send each frame as a text message; waits while the network does not take more.
@@ -140,6 +160,7 @@ async def dial(target: DialTarget) -> WebSocketTransport:
             write_limit=WRITE_LIMIT,
             # One attempt: the supervisor retries. Returned exceptions are raised by the library.
             process_exception=lambda error: error,
+            create_connection=FrameConnection,
         )
     except (OSError, TimeoutError, wse.WebSocketException, ValueError, EOFError) as error:
         raise _from_dial(error) from error
@@ -147,6 +168,7 @@ async def dial(target: DialTarget) -> WebSocketTransport:
     if connection.subprotocol != target.subprotocol:
         await connection.close(CloseCode.VERSION_UNSUPPORTED)
         raise LinkDown("not_a_platform", f"it did not choose the subprotocol {target.subprotocol}")
+    assert isinstance(connection, FrameConnection), "made by create_connection"
     return WebSocketTransport(connection)
 
 

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from edge_connector.core.errors import UserError
 from edge_connector.core.files import os_error_as_user_error
 from edge_connector.core.tasks import TaskOwner
 from edge_connector.platform_server.http.patience import Patience, PatientProtocol
-from edge_connector.wire.parts import PART_BYTES
+from edge_connector.platform_server.tool_rpc.websocket import FrameProtocol
 
 BACKLOG = 4096
 KEEP_ALIVE_S = 75
@@ -25,8 +24,6 @@ KEEP_ALIVE_S = 75
 DEAD_PEER_MS = 90_000
 LOOK_S = 5.0
 """How often connections that ask for nothing are looked for."""
-DRAINED = "edge_connector.drained"
-"""Extension in the scope of a WebSocket: a coroutine function that returns when the server's buffer is empty."""
 
 
 class _FaultOfThePeer(logging.Filter):
@@ -120,22 +117,6 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
     return context
 
 
-class _DrainedWebSocket(WebSocketsSansIOProtocol):
-    """Tells the application when all it sent has left the process, which ASGI does not."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        # With the smallest part in its buffer it is paused until nothing is left.
-        self.transport.set_write_buffer_limits(high=PART_BYTES[0], low=0)
-
-    def handle_connect(self, event: Any) -> None:
-        super().handle_connect(event)
-        if not self.close_sent:
-            # The application starts with the next turn of the loop.
-            extensions: dict[str, Any] = self.scope["extensions"]
-            extensions[DRAINED] = self.writable.wait
-
-
 class EmbeddedServer:
     """One uvicorn server on a bound socket, in the loop of the caller."""
 
@@ -162,7 +143,7 @@ class EmbeddedServer:
         config = uvicorn.Config(
             application,
             http=http,
-            ws=_DrainedWebSocket,
+            ws=FrameProtocol,
             ws_max_size=max_frame,
             ws_ping_interval=None,
             ws_per_message_deflate=False,

@@ -1,7 +1,8 @@
 """One WebSocket of the platform: frames, heartbeats and its end. What a message means is a `Peer`'s business.
 
-The coroutine of the ASGI server is the writer, a task of its own reads. Everything that is sent within one turn of the
-loop leaves together. Parts of large results leave one by one, when nothing else waits.
+Everything that is sent within one turn of the loop leaves together. While the peer reads, that needs no task: callbacks
+of the loop write frames and take them in. The coroutine of the ASGI server writes what has to wait, and the end; a task
+of its own reads the hello. Parts of large results leave one by one, when nothing else waits.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from edge_connector.core.tasks import TaskOwner
+from edge_connector.platform_server.tool_rpc.websocket import Frames
 from edge_connector.wire import messages as m
 from edge_connector.wire.close_codes import CloseCode
 from edge_connector.wire.codec import ProtocolError
@@ -53,10 +56,24 @@ class Peer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """A WebSocket of the ASGI server.
+
+    Attributes:
+        frames: the short way, where the server has one; everything goes by `receive` and `send` else.
+    """
+
+    receive: Receive
+    send: Send
+    drained: Drained
+    frames: Frames | None = None
+
+
 class Connection:
     """An accepted WebSocket with its session."""
 
-    def __init__(self, receive: Receive, send: Send, drained: Drained, *, address: str, tasks: TaskOwner) -> None:
+    def __init__(self, socket: Socket, *, address: str, tasks: TaskOwner) -> None:
         self._loop = asyncio.get_running_loop()
         self.address = address
         self.session = PlatformSession(now=self._loop.time())
@@ -64,11 +81,15 @@ class Connection:
         self.queued_bytes = 0
         """What was given to `send` and `count` and has not reached the socket."""
         self.peer: Peer | None = None
-        self._receive = receive
-        self._send = send
-        self._drained = drained
+        self._receive = socket.receive
+        self._send = socket.send
+        self._drained = socket.drained
+        self._frames = socket.frames
         self._tasks = tasks
         self._wake = asyncio.Event()
+        self._flush_due = False
+        self._is_writing = False
+        """The writer has frames in hand: nothing may overtake them."""
         self._limit: asyncio.Timeout | None = None
         self._close: tuple[int, str] | None = None
         self._gone: str | None = None
@@ -124,7 +145,7 @@ class Connection:
             else:
                 session.send(message)
                 self.count(_weight(message))
-            self._wake.set()
+            self.wake()
 
     def count(self, size: int) -> None:
         """Note that about `size` bytes more wait to be sent; too many end the connection."""
@@ -139,8 +160,22 @@ class Connection:
             self.request_close(CloseCode.TOO_MANY, "too much waits to be read by the peer")
 
     def wake(self) -> None:
-        """Something may have to be sent."""
-        self._wake.set()
+        """Something may have to be sent, at the end of this turn of the loop."""
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        frames = self._frames
+        if frames is None or self._is_writing or self.is_closing or self.session.parts.bytes or not frames.is_writable:
+            self._wake.set()
+            return
+        if self.peer is not None:
+            self.peer.before_flush()
+        self.queued_bytes = 0
+        for frame in self.session.frames_to_send():
+            frames.write(frame)
 
     def request_close(self, code: int, reason: str) -> None:
         """Send what is queued, then a close frame; idempotent, the first reason counts."""
@@ -170,9 +205,10 @@ class Connection:
             if self.peer is not None:
                 self.peer.before_flush()
             taken = self.queued_bytes
-            frames = session.frames_to_send()
-            for frame in frames:
+            self._is_writing = True
+            for frame in session.frames_to_send():
                 await send({"type": "websocket.send", "text": frame.decode()})
+            self._is_writing = False
             self.queued_bytes -= taken
             if session.splits and session.parts.bytes and not wake.is_set():
                 await self._send_part()
@@ -194,33 +230,60 @@ class Connection:
     # ---- in
 
     async def _read(self, on_hello: Callable[[Connection, m.Hello], Awaitable[Peer]]) -> None:
-        receive, session, clock = self._receive, self.session, self._loop.time
+        """Until the hello was answered, or to the end where there is no shorter way."""
         try:
-            while self._close is None:
-                event = await receive()
-                if event["type"] != "websocket.receive":
-                    code, reason = event.get("code", 1005), event.get("reason") or ""
-                    self._gone = reason or ("connection lost" if code in (1005, 1006) else f"closed with {code}")
-                    return
-                frame = event.get("text")
-                self.last_received = now = clock()
-                for message in session.receive(event["bytes"] if frame is None else frame, now=now):
-                    if self.peer is not None:
-                        self.peer.handle(message)
-                    elif isinstance(message, m.Hello):
+            while not self.is_closing:
+                event = await self._receive()
+                if self.peer is not None or event["type"] != "websocket.receive":
+                    self._take_event(event)
+                    continue
+                for message in self._messages(_frame_of(event)):
+                    if isinstance(message, m.Hello):
                         self.peer = await on_hello(self, message)
-                if session.has_output:
-                    self._wake.set()
-                    if session.queued > MAX_OUTBOX_MESSAGES:
-                        self._cut_off()
-        except ProtocolError as error:
-            log.info("connection refused address=%s code=%d reason=%s", self.address, error.code, error.reason)
-            self.request_close(error.code, error.reason)
-        except Exception:
-            log.exception("connection failed address=%s", self.address)
-            self.request_close(CloseCode.INTERNAL, "the platform failed; its log has the cause")
+                if self.session.has_output:
+                    self.wake()
+                if self._frames is not None and self.peer is not None:
+                    self._frames.take_over(self._take, self._take_event)
+                    return
+        except Exception as error:
+            self._fail(error)
         finally:
             self._wake.set()
+
+    def _take_event(self, event: Any) -> None:
+        if event["type"] == "websocket.receive":
+            self._take(_frame_of(event))
+            return
+        code, reason = event.get("code", 1005), event.get("reason") or ""
+        self._gone = reason or ("connection lost" if code in (1005, 1006) else f"closed with {code}")
+        self._wake.set()
+
+    def _take(self, frame: bytes | str) -> None:
+        """One frame of a known peer."""
+        session, peer = self.session, self.peer
+        if self.is_closing or peer is None:
+            return
+        try:
+            for message in self._messages(frame):
+                peer.handle(message)
+            if session.has_output:
+                self.wake()
+                if session.queued > MAX_OUTBOX_MESSAGES:
+                    self._cut_off()
+        except Exception as error:
+            self._fail(error)
+
+    def _messages(self, frame: bytes | str) -> list[m.Message]:
+        self.last_received = now = self._loop.time()
+        return self.session.receive(frame, now=now)
+
+    def _fail(self, error: Exception) -> None:
+        if isinstance(error, ProtocolError):
+            log.info("connection refused address=%s code=%d reason=%s", self.address, error.code, error.reason)
+            self.request_close(error.code, error.reason)
+        else:
+            log.error("connection failed address=%s", self.address, exc_info=error)
+            self.request_close(CloseCode.INTERNAL, "the platform failed; its log has the cause")
 
     # ---- time
 
@@ -260,6 +323,11 @@ class Connection:
     def last_received_wall(self) -> float:
         """Unix seconds of the last frame."""
         return time.time() - (self._loop.time() - self.last_received)
+
+
+def _frame_of(event: Any) -> bytes | str:
+    text: str | None = event.get("text")
+    return event["bytes"] if text is None else text
 
 
 def _weight(message: m.Message) -> int:

@@ -16,15 +16,15 @@ from edge_connector.platform_server.deployments import Deployments
 from edge_connector.platform_server.fleet import DeploymentState, Fleet
 from edge_connector.platform_server.http.hosts import HostCheck
 from edge_connector.platform_server.identity import Identity, Principal, new_id
-from edge_connector.platform_server.listening import DRAINED
 from edge_connector.platform_server.refusals import Refused, too_many_attempts, unauthorized
 from edge_connector.platform_server.results.references import References
 from edge_connector.platform_server.tool_rpc.caller_calls import CallerCalls
 from edge_connector.platform_server.tool_rpc.caller_link import CallerLink
 from edge_connector.platform_server.tool_rpc.calls import CallRouter
-from edge_connector.platform_server.tool_rpc.connection import Connection, Drained, Peer, Receive, Send
+from edge_connector.platform_server.tool_rpc.connection import Connection, Peer, Receive, Send, Socket
 from edge_connector.platform_server.tool_rpc.connector_link import ConnectorLink
 from edge_connector.platform_server.tool_rpc.journal import CallJournal
+from edge_connector.platform_server.tool_rpc.websocket import EXTENSION, FrameProtocol
 from edge_connector.wire import messages as m
 from edge_connector.wire.close_codes import CloseCode
 from edge_connector.wire.codec import ProtocolError
@@ -104,10 +104,12 @@ class ToolRpcEndpoint:
             log.info("session refused address=%s code=%s", address, refusal.code)
             await _respond(send, "websocket.http.response", refusal)
             return
+        frames: FrameProtocol = scope["extensions"][EXTENSION]
+        socket = Socket(receive, send, frames.writable.wait, frames)
         if principal is None:
-            await self._tell_stranger(receive, send, scope["extensions"][DRAINED], address, header)
+            await self._tell_stranger(socket, address, header)
         else:
-            await self._serve(receive, send, scope["extensions"][DRAINED], address, header)
+            await self._serve(socket, address, header)
 
     def _refusal(self, scope: Any, header: bytes) -> Refused | None:
         # Browsers send no Authorization with an upgrade, so a page gets nothing here; it is told so first of all.
@@ -126,7 +128,7 @@ class ToolRpcEndpoint:
             return Refused(503, "platform_stopping", "The platform is stopping.", hint="Dial again.")
         return None
 
-    async def _tell_stranger(self, receive: Receive, send: Send, drained: Drained, address: str, header: bytes) -> None:
+    async def _tell_stranger(self, socket: Socket, address: str, header: bytes) -> None:
         """Unknown credentials: the reason is a close code, which every client library shows, unlike an HTTP status."""
 
         async def refuse(connection: Connection, hello: m.Hello) -> Peer:
@@ -134,17 +136,17 @@ class ToolRpcEndpoint:
 
         self._strangers += 1
         try:
-            await self._run(receive, send, drained, address, refuse)
+            await self._run(socket, address, refuse)
         finally:
             self._strangers -= 1
 
-    async def _serve(self, receive: Receive, send: Send, drained: Drained, address: str, header: bytes) -> None:
+    async def _serve(self, socket: Socket, address: str, header: bytes) -> None:
         try:
             async with asyncio.timeout(HANDSHAKE_WAIT_S):
                 await self._handshakes.acquire()
         except TimeoutError:
             busy = Refused(503, "too_many_handshakes", "Too many sessions are being opened.", hint="Dial again.")
-            await _respond(send, "websocket.http.response", busy)
+            await _respond(socket.send, "websocket.http.response", busy)
             return
         is_held = True
 
@@ -166,20 +168,15 @@ class ToolRpcEndpoint:
             return await self._admit_connector(connection, principal, hello, release)
 
         try:
-            await self._run(receive, send, drained, address, admit)
+            await self._run(socket, address, admit)
         finally:
             release()
 
     async def _run(
-        self,
-        receive: Receive,
-        send: Send,
-        drained: Drained,
-        address: str,
-        on_hello: Callable[[Connection, m.Hello], Awaitable[Peer]],
+        self, socket: Socket, address: str, on_hello: Callable[[Connection, m.Hello], Awaitable[Peer]]
     ) -> None:
-        await send({"type": "websocket.accept", "subprotocol": m.SUBPROTOCOL})
-        connection = Connection(receive, send, drained, address=address, tasks=self._tasks)
+        await socket.send({"type": "websocket.accept", "subprotocol": m.SUBPROTOCOL})
+        connection = Connection(socket, address=address, tasks=self._tasks)
         self._connections.add(connection)
         self._all_gone.clear()
         try:

@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from edge_connector.core.tasks import TaskOwner
 from edge_connector.platform_server.tool_rpc import connection
-from edge_connector.platform_server.tool_rpc.connection import Connection
+from edge_connector.platform_server.tool_rpc.connection import Connection, Socket
 from edge_connector.wire import messages as m
 from edge_connector.wire.codec import to_caller
 from tests.support.waiting import eventually
@@ -20,7 +20,7 @@ HELLO = '{"type":"hello","versions":[1],"role":"caller"}'
 HELLO_WITH_PARTS = '{"type":"hello","versions":[1],"role":"caller","features":["parts"]}'
 
 
-class Socket:
+class FakeSocket:
     """An ASGI WebSocket whose peer reads when the test says so."""
 
     def __init__(self) -> None:
@@ -65,9 +65,11 @@ class Opened:
     """A welcomed caller on a connection that runs."""
 
     def __init__(self, tasks: TaskOwner, hello: str = HELLO) -> None:
-        self.socket = Socket()
+        self.socket = FakeSocket()
         socket = self.socket
-        self.connection = Connection(socket.receive, socket.send, socket.reads.wait, address="test", tasks=tasks)
+        self.connection = Connection(
+            Socket(socket.receive, socket.send, socket.reads.wait), address="test", tasks=tasks
+        )
         self.running = tasks.spawn(self.connection.run(self._admit), name="connection")
         self.socket.give(hello)
 
