@@ -15,6 +15,7 @@ import pytest
 from edge_connector.platform_server import listening
 from edge_connector.platform_server.http import call_protocol
 from edge_connector.platform_server.http.call_endpoint import CallEndpoint
+from edge_connector.platform_server.http.patience import Patience
 from edge_connector.wire import messages as m
 from tests.support.peers import Answer, ConnectorPeer, connector, echo, pair
 from tests.support.real_platform import RunningPlatform, running_platform
@@ -320,3 +321,20 @@ async def test_an_answer_waits_for_a_caller_that_reads_slowly(bench: Make) -> No
         await made.until_open(2)
         sizes = [len((await raw.reply())[2]["result"]) for _ in range(count)]
         assert sizes == [2_000_000] * count
+
+
+@pytest.mark.parametrize("plain", [True, False])
+async def test_a_connection_with_quick_requests_now_and_then_is_never_taken_for_idle(bench: Make, plain: bool) -> None:
+    async with bench() as made, made.raw() as raw:
+        api = made.platform.server._servers[-1]._server.server_state.connections
+        patience = Patience(75, first_request_s=20)
+        request = raw.request() if plain else b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        assert (await raw.ask(request))[0] == 200
+        (served,) = (each for each in api if each.has_asked)
+        for now in range(0, 400, 15):
+            assert patience.look({served}, now) == 0
+            assert (await raw.ask(request))[0] == 200
+        assert patience.look({served}, 1000) == 0
+        assert patience.look({served}, 1090) == 0
+        assert patience.look({served}, 1096) == 1
+        assert await raw.until_closed() == b""

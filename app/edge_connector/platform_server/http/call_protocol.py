@@ -100,6 +100,10 @@ class CallProtocol(PatientProtocol):
     def is_busy(self) -> bool:
         return self._open or super().is_busy
 
+    @property
+    def has_asked(self) -> bool:
+        return bool(self._head) or super().has_asked
+
     # ---- in
 
     def data_received(self, data: bytes) -> None:
@@ -131,6 +135,7 @@ class CallProtocol(PatientProtocol):
             return
         self._needed = 0
         self._open = True
+        self.idle_since = None
         try:
             started = self._front.start(self._authorization, data[end:size], self._answer)
         except BaseException:

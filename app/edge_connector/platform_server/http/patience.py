@@ -27,12 +27,17 @@ class PatientProtocol(HttpToolsProtocol):
         super().__init__(*args, **options)
         self._head_bytes = 0
         self.idle_since: float | None = None
-        """On the loop's clock, as `Patience` saw it; None before it looked and while a request is under way."""
+        """On the loop's clock, as `Patience` saw it; None before it looked, and from each request on."""
 
     @property
     def is_busy(self) -> bool:
         """Whether a request is known and not answered yet."""
         return self.cycle is not None and not self.cycle.response_complete
+
+    @property
+    def has_asked(self) -> bool:
+        """Whether there was a request already."""
+        return self.cycle is not None
 
     def data_received(self, data: bytes) -> None:
         """Count what belongs to no known request."""
@@ -45,6 +50,7 @@ class PatientProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head was short enough; the body has limits of its own."""
         self._head_bytes = 0
+        self.idle_since = None
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -77,7 +83,7 @@ class Patience:
             elif connection.idle_since is None:
                 connection.idle_since = now
             else:
-                allowed = self._first_request_s if connection.cycle is None else self._later_request_s
+                allowed = self._later_request_s if connection.has_asked else self._first_request_s
                 if now - connection.idle_since > allowed:
                     connection.transport.abort()
                     closed += 1
