@@ -81,7 +81,7 @@ def demo(once: bool, directory: Path | None, as_json: bool) -> int:
     """
     need_platform_extra()
     from edge_connector.core import log as logs
-    from edge_connector.runtime.main import fastest_loop
+    from edge_connector.core.loops import fastest_loop
 
     home = Home((directory or Path("demo-home")).absolute())
     logs.configure("info", file=home.directory / "demo.log", stderr=False)

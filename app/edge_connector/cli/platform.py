@@ -92,8 +92,8 @@ def serve(
     import asyncio
 
     from edge_connector.core import log as logs
+    from edge_connector.core.loops import fastest_loop
     from edge_connector.platform_server.app import PlatformConfig, serve_forever
-    from edge_connector.runtime.main import fastest_loop
 
     logs.configure(log_level, file=None)
     config = PlatformConfig(

@@ -134,7 +134,7 @@ def _with_display(directory: Path, flags: dict[str, Any], single: Any, *, hidden
     environ = start.prepare()
     source: HostedSource | ThreadSource
     if _wants_thread(environ):
-        from edge_connector.runtime.main import fastest_loop
+        from edge_connector.core.loops import fastest_loop
 
         source = ThreadSource(start, directory, loop_factory=fastest_loop())
     else:

@@ -13,6 +13,7 @@ from edge_connector.config.loading import LoadedConfig
 from edge_connector.config.paths import prepare_directory
 from edge_connector.control.lock import answering_pid
 from edge_connector.core import log as logs
+from edge_connector.core.loops import fastest_loop
 from edge_connector.runtime.app import ConnectorRuntime
 
 log = logging.getLogger(__name__)
@@ -65,12 +66,3 @@ def stop_signals(handler: Callable[[str], None]) -> Iterator[None]:
     finally:
         for number in handled:
             loop.remove_signal_handler(number)
-
-
-def fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's factory where it is installed, else None for asyncio's own loop."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

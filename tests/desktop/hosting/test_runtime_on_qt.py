@@ -14,7 +14,7 @@ import pytest
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 
-from edge_connector.runtime.main import fastest_loop
+from edge_connector.core.loops import fastest_loop
 from tests.integration import test_connector_and_platform as suite
 from tests.support.qt_loop import STORY_S, run_story
 

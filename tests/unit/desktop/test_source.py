@@ -14,6 +14,7 @@ import pytest
 
 from edge_connector.config.loading import load
 from edge_connector.core.errors import EdgeError, NotConnected, UserError
+from edge_connector.core.loops import fastest_loop
 from edge_connector.core.status import State
 from edge_connector.core.tasks import TaskOwner
 from edge_connector.desktop.source import (
@@ -25,7 +26,6 @@ from edge_connector.desktop.source import (
     bare_document,
 )
 from edge_connector.runtime.app import ConnectorRuntime
-from edge_connector.runtime.main import fastest_loop
 from tests.support.qt_loop import OnQt
 from tests.support.real_connector import environment, running_connector
 from tests.support.waiting import eventually

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from edge_connector.core.sqlite import SqliteDatabase
+from edge_connector.core.sqlite import SqliteDatabase, in_groups
 from edge_connector.platform_server.store.migrations import MIGRATIONS, migrate
 from edge_connector.platform_server.store.records import (
     CallFilter,
@@ -58,12 +58,8 @@ _PLAIN = tuple(
     for name in CallRow.__struct_fields__
     if name not in ("error_detail", "result", "idempotency_key", "request_digest", "late_outcome")
 )
-_EXTRACTS = ", ".join(f"json_extract(value, '$[{n}]')" for n in range(len(_PLAIN)))
-# One statement and one parameter for a whole batch: a step a row would hand the interpreter's lock back and forth
-# between the loop and the writer thread, which took a fifth to two fifths of the calls per second on two cores.
-_PUT_PLAIN_CALLS = f"REPLACE INTO calls ({', '.join(_PLAIN)}) SELECT {_EXTRACTS} FROM json_each(?)"
+_PUT_PLAIN_CALLS = f"REPLACE INTO calls ({', '.join(_PLAIN)}) VALUES {{rows}}"
 _plain_values = attrgetter(*_PLAIN)
-_encode = msgspec.json.Encoder().encode
 # The index is named, because otherwise all older calls are read to find the few that still have something to forget.
 _FORGET_RESULTS = (
     "UPDATE calls SET result=NULL, error_detail=NULL, idempotency_key=NULL, request_digest=NULL"
@@ -219,8 +215,8 @@ class SqliteStore:
                 plain.append(_plain_values(call))
             else:
                 kept.append(msgspec.structs.astuple(call))
-        if plain:
-            self._database.append(_PUT_PLAIN_CALLS, (_encode(plain).decode(),), weight=len(plain))
+        for sql, parameters, count in in_groups(_PUT_PLAIN_CALLS, plain):
+            self._database.append(sql, parameters, weight=count)
         if kept:
             self._database.append_many(_PUT_CALL, kept)
 
