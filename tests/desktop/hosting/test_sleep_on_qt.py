@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtWidgets import QApplication
 
-from edge_connector.runtime.main import fastest_loop
+from edge_connector.core.loops import fastest_loop
 from tests.integration.test_liveness import (
     test_a_pause_outlasts_a_sleep as pause_outlasts_a_sleep,
 )
