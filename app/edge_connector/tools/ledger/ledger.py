@@ -24,9 +24,10 @@ from edge_connector.core.clock import Clock
 from edge_connector.core.errors import EdgeError, UserError
 from edge_connector.core.sqlite import SqliteDatabase
 from edge_connector.core.tasks import TaskOwner
-from edge_connector.tools.calls import CallOutcome, CallRequest, ToolInfo
+from edge_connector.tools.calls import CallRequest, ToolInfo
 from edge_connector.tools.ledger import reading, retention
 from edge_connector.tools.ledger.chain import VerifyReport
+from edge_connector.tools.ledger.notebook import Notebook
 from edge_connector.tools.ledger.opening import open_ledger
 from edge_connector.tools.ledger.pages import ChainPages
 from edge_connector.tools.ledger.records import CallRow, LedgerFacts
@@ -40,9 +41,6 @@ T = TypeVar("T")
 
 FLUSH_S = 0.05
 """Between two batches."""
-HOLD_S = 0.25
-"""How long a call that may be repeated waits for its receipt, so that most are written once, whole. A `once` call, and
-an outcome that could not be sent, go with the next batch."""
 RETRY_S = 1.0
 """Between two attempts while the file cannot be written."""
 MAX_WAITING = 50_000
@@ -61,7 +59,7 @@ class Marked:
     problem: EdgeError | None = None
 
 
-class CallLedger:
+class CallLedger(Notebook):
     """The calls of one installation directory. A `core.services.Service`; all methods are for the loop's thread.
 
     Attributes:
@@ -82,21 +80,16 @@ class CallLedger:
         on_problem: Callable[[str, str], None] = lambda code, detail: None,
     ) -> None:
         """`on_problem` hears the code of a problem and its detail, and an empty code when writing works again."""
+        super().__init__(clock)
         self.path = path
         self.unfinished: list[CallRow] = []
         self.known: dict[str, None] = {}
         self.facts = LedgerFacts()
         self._limits = limits
-        self._clock = clock
         self._on_problem = on_problem
         self._database: SqliteDatabase | None = None
         self._writer = LedgerWriter()
         self._tasks = TaskOwner("ledger")
-        self._fresh: dict[str, Noted] = {}
-        """Calls that are not in the file yet, the oldest first."""
-        self._later: dict[str, Noted] = {}
-        """News of calls that are."""
-        self._ready: list[Noted] = []
         self._is_writing = False
         self._is_stopping = False
         self._idle = asyncio.Event()
@@ -168,28 +161,12 @@ class CallLedger:
         """Whether there is a file to write to."""
         return self._database is not None
 
-    @property
-    def waiting(self) -> int:
-        """Entries that are noted and not handed over."""
-        return len(self._fresh) + len(self._later) + len(self._ready)
-
     def take_unfinished(self) -> list[CallRow]:
         """What an earlier process left, once."""
         unfinished, self.unfinished = self.unfinished, []
         return unfinished
 
-    # ---- what happens to calls
-
-    def received(self, request: CallRequest, info: ToolInfo | None, *, is_local: bool = False) -> None:
-        """A call came that may run without waiting for the disk."""
-        call_id = request.id
-        if (older := self._fresh.pop(call_id, None) or self._later.pop(call_id, None)) is not None:
-            self._ready.append(older)
-        noted = self._fresh[call_id] = Noted(call_id, request, info)
-        noted.received = self._clock.wall()
-        noted.is_local = is_local
-        if self._timer is None:
-            self._schedule(FLUSH_S)
+    # ---- calls that may be here already
 
     def mark(
         self, request: CallRequest, info: ToolInfo, done: Callable[[Marked], None], *, is_local: bool = False
@@ -224,49 +201,6 @@ class CallLedger:
         failure = _as_edge_error(error)
         self._failed(failure)
         done(Marked(problem=_unavailable(failure.code)))
-
-    def accepted(self, call_id: str) -> None:
-        """The platform was told that the call takes longer than an instant."""
-        self._news(call_id).accepted = self._clock.wall()
-
-    def finished(self, outcome: CallOutcome, *, is_reported: bool, is_local: bool = False) -> None:
-        """A call has its outcome; `is_reported` when it was sent at once."""
-        noted = self._news(outcome.id)
-        noted.outcome = outcome
-        noted.is_local = is_local
-        noted.finished = self._clock.wall()
-        if is_reported:
-            noted.reported = noted.finished
-        elif self._fresh.pop(outcome.id, None) is not None:
-            # Nobody else has it: it is not held back.
-            self._ready.append(noted)
-
-    def reported(self, call_id: str) -> None:
-        """The outcome was sent later, or again."""
-        self._news(call_id).reported = self._clock.wall()
-
-    def confirmed(self, call_id: str) -> None:
-        """The platform keeps the outcome."""
-        noted = self._news(call_id)
-        noted.confirmed = self._clock.wall()
-        if self._fresh.pop(call_id, None) is not None:
-            self._ready.append(noted)
-
-    def _news(self, call_id: str) -> Noted:
-        """Where to note what happened to the call."""
-        noted = self._fresh.get(call_id) or self._later.get(call_id)
-        if noted is None:
-            noted = self._later[call_id] = Noted(call_id)
-            if self._timer is None:
-                self._schedule(FLUSH_S)
-        return noted
-
-    def _say(self, text: str) -> None:
-        """Put something about the ledger itself into the chain."""
-        noted = Noted("")
-        noted.received, noted.note = self._clock.wall(), text
-        self._ready.append(noted)
-        self._schedule(FLUSH_S)
 
     def find(self, call_id: str, done: Callable[[CallRow | None], None]) -> None:
         """Look a call up and call `done` later, with None when it is not there or cannot be read."""
@@ -331,24 +265,9 @@ class CallLedger:
 
     # ---- writing
 
-    def _schedule(self, delay_s: float) -> None:
+    def _schedule(self, delay_s: float = FLUSH_S) -> None:
         if self._timer is None and not self._is_stopping:
             self._timer = asyncio.get_running_loop().call_later(delay_s, self.flush)
-
-    def _take(self, *, everything: bool) -> list[Noted]:
-        """What is to be written now: in order for each call, and of young calls only those that are over."""
-        taken, self._ready = self._ready, []
-        youngest = self._clock.wall() - HOLD_S
-        while self._fresh:
-            call_id, noted = next(iter(self._fresh.items()))
-            if not everything and noted.received is not None and noted.received > youngest:
-                break
-            del self._fresh[call_id]
-            taken.append(noted)
-        if self._later:
-            taken += self._later.values()
-            self._later = {}
-        return taken
 
     def flush(self, *, everything: bool = False) -> None:
         """Hand over what was noted; nothing happens while an earlier batch is being written."""
@@ -360,8 +279,8 @@ class CallLedger:
             self._keep_bounded()
             return
         notes = self._take(everything=everything)
-        if self._fresh:
-            self._schedule(FLUSH_S)
+        if self.waiting:
+            self._schedule()
         if not notes:
             return
         loop = asyncio.get_running_loop()
@@ -377,10 +296,10 @@ class CallLedger:
         if error is None:
             self._wrote(future.result())
             if self.waiting:
-                self._schedule(FLUSH_S)
+                self._schedule()
             return
         if isinstance(error, EdgeError):
-            self._ready[:0] = notes
+            self._put_back(notes)
             self._keep_bounded()
         else:
             # A batch that cannot be written whatever the disk does must not stand in the way of all others.
@@ -437,10 +356,8 @@ class CallLedger:
         self.flush()
 
     def _keep_bounded(self) -> None:
-        if self.waiting > MAX_WAITING:
-            self._ready = self._take(everything=True)
-            excess = len(self._ready) - MAX_WAITING
-            del self._ready[:excess]
+        if (excess := self.waiting - MAX_WAITING) > 0:
+            self._drop_oldest(excess)
             self._lose(excess)
 
     def _lose(self, count: int) -> None:
