@@ -57,13 +57,13 @@ class Session:
         self._variables = {**place.variables, "HEALTH_PORT": "0", "SM_SAVE_DIR": environment["HOME"]}
         self._xinit: Started | None = None
 
-    def start(self) -> Started:
-        """Log in."""
+    def start(self, **variables: str) -> Started:
+        """Log in; `variables` are added to what the session is started with."""
         self.desktop.start_bus()
         self._xinit = self.desktop.start(
             "xinit", "/usr/bin/xsm", "-session", "test", "--",
             "/usr/bin/Xvfb", self.desktop.environment["DISPLAY"], "-screen", "0", "1280x800x24", "-nolisten", "tcp",
-            variables=self._variables,
+            variables={**self._variables, **variables},
         )  # fmt: skip
         return self._xinit
 
@@ -111,8 +111,9 @@ def session(tmp_path: Path, place: Place) -> Iterator[Session]:
         opened.close()
 
 
-async def test_the_end_of_an_x11_session_drains(session: Session, place: Place) -> None:
-    xinit = session.start()
+@pytest.mark.parametrize("loop", ["qt", "thread"])
+async def test_the_end_of_an_x11_session_drains(session: Session, place: Place, loop: str) -> None:
+    xinit = session.start(EC_RUNTIME_LOOP=loop)
     lock = place.home / "edge-runtime.lock"
     await eventually(session.windows, what="its window", interval_s=0.05)
     await eventually(lambda: "connecting -> working" in session.log, what=f"work:\n{session.log}")
