@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import os
 import signal
 import socket
@@ -256,3 +257,27 @@ def test_eventually_works_here(on_qt: OnQt) -> None:
         await eventually(lambda: time.monotonic() > end, what="time to pass")
 
     on_qt(story)
+
+
+def test_garbage_is_collected_on_the_thread_of_the_loop_alone(on_qt: OnQt) -> None:
+    """A cycle of a widget that dies on another thread takes Qt down."""
+    died_on: list[int] = []
+
+    class Cycle:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            died_on.append(threading.get_ident())
+
+    async def story() -> None:
+        for _ in range(20):
+            Cycle()
+            # More than enough for a collection, on a thread of its own.
+            await asyncio.to_thread(lambda: [[number] for number in range(20_000)])
+        await eventually(lambda: len(died_on) == 20, what="all of them dead")
+
+    assert gc.isenabled()
+    on_qt(story)
+    assert gc.isenabled()
+    assert set(died_on) == {threading.get_ident()}
