@@ -31,8 +31,8 @@ from edge_connector.cli.drill.programs import Connector, Program
 from edge_connector.cli.drill.world import World, summary
 
 INTERVAL_S = 2.0
-WARM_UP = 0.15
-"""The part of the run in which caches fill; it is shown, and not judged."""
+WARM_UP_S = 150.0
+"""At most half of the run: caches fill meanwhile (the connector remembers 1,000 outcomes). Shown, and not judged."""
 KEPT_ALIVE = ("kill_connector", "kill_platform")
 QUIETER = 3.0
 """So many times the pauses of a drill: most calls shall get through."""
@@ -88,7 +88,8 @@ class Watch:
 
 def verdicts(samples: list[Sample]) -> dict[str, dict[str, Any]]:
     """Each measure of one program: medians of the first and last quarter, slope an hour, and whether it is flat."""
-    judged = samples[int(len(samples) * WARM_UP) :]
+    warm_s = min(WARM_UP_S, samples[-1].at_s / 2)
+    judged = [sample for sample in samples if sample.at_s >= warm_s]
     quarter = max(len(judged) // 4, 1)
     found = {}
     for name in ("rss_mb", "descriptors", "tasks", "threads", "children"):
@@ -157,6 +158,7 @@ async def soak(minutes: float, seed: int, callers: int) -> dict[str, Any]:
         **summary(evidence),
         "faults": {kind: count for kind, count in sorted(met.items()) if kind in KINDS},
         "samples": len(watch.samples["connector"]),
+        "warmUpS": min(WARM_UP_S, minutes * 30),
         "programs": measured,
         "flat": not not_flat,
         "notFlat": not_flat,

@@ -79,11 +79,13 @@ class Callers:
     def _next(self, draw: random.Random) -> CallRecord:
         number = next(self._numbers)
         seconds = round(draw.choice((0.0, 0.0, 0.01, 0.05, 0.4, 1.2)), 3)
+        # In parts over the link, and by reference over HTTP.
+        size = draw.choice((100_000, 100_000, 1_600_000))
         tool, more, expected = draw.choices(
             (
                 ("markOnce", {"seconds": seconds}, {"number": number, "square": number * number}),
                 ("markRead", {"seconds": seconds}, {"number": number, "square": number * number}),
-                ("markLarge", {"size": 100_000}, shortened({"text": f"{number} " * 25_000})),
+                ("markLarge", {"size": size}, shortened({"text": f"{number} " * (size // 4)})),
                 ("markChild", {}, {"number": number}),
                 ("markFailure", {}, None),
             ),

@@ -5,6 +5,7 @@ Each check returns what it found wrong, one sentence a finding; an empty list me
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ MIN_SUCCEEDED = 20
 UNWRITTEN_S = 0.3
 """A call without a key is written down a moment after it was sent: a platform that is killed before never knew it."""
 TASKS_OF_A_WORKER = 5
-SPARE_THREADS = 8
-"""The thread pool of asyncio grows on demand, to a few more than there are processors."""
+SPARE_THREADS = min(32, (os.cpu_count() or 1) + 4) + 4
+"""The thread pool of asyncio grows on demand to so many (concurrent.futures); a few others come with databases."""
 
 
 @dataclass(frozen=True, slots=True)

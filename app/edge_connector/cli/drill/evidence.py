@@ -92,7 +92,7 @@ class Overheard:
             if not isinstance(each, dict):
                 continue
             match way, each.get("type"):
-                case "up", "result":
+                case "up", "result" | "result.part" | "result.reference":
                     self.outcomes.setdefault(each["id"], []).append("succeeded")
                 case "up", "failure":
                     self.outcomes.setdefault(each["id"], []).append(each["outcome"])

@@ -49,7 +49,7 @@ def storm(seed: int, events: int, *, kinds: tuple[str, ...] = KINDS) -> list[Eve
 
 
 def _event(draw: random.Random, kind: str) -> Event:
-    after_s = draw.uniform(0.2, 0.7)
+    after_s = draw.uniform(0.15, 0.55)
     redial = draw.uniform(0.05, 0.25)
     match kind.removeprefix("caller_"):
         case "freeze":

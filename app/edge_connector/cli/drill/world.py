@@ -130,7 +130,7 @@ class World:
         )
         environment = self._environment(
             TOOL_RPC_URL=f"ws://127.0.0.1:{self.link_proxy.port}",
-            PLATFORM_API_URL=f"http://127.0.0.1:{self.platform.api_port}",
+            PLATFORM_API_URL=f"http://127.0.0.1:{self.caller_proxy.port}",
             DEPLOYMENT_ID=edge.id,
             DEPLOYMENT_SECRET=edge.secret,
         )
