@@ -13,6 +13,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ from edge_connector.cli.drill.checks import CHECKS
 from edge_connector.cli.drill.evidence import Evidence
 from edge_connector.cli.drill.plan import KINDS, storm
 from edge_connector.cli.drill.world import World, summary
-from tests.support.processes import COMMAND, clean_environment
+from tests.support.processes import COMMAND, clean_environment, processes_in
 from tests.support.waiting import eventually
 
 EVENTS = 30
@@ -33,8 +35,13 @@ def _seed() -> int:
     return int(asked) if asked else 1 if "CI" in os.environ else secrets.randbelow(2**32)
 
 
-def _folders() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob("ec-drill-*"))
+@pytest.fixture
+def room() -> Iterator[Path]:
+    """Where a drill makes its folder; a short path, for the command socket lies below it."""
+    folder = Path(tempfile.mkdtemp(dir=os.environ["XDG_RUNTIME_DIR"]))
+    yield folder
+    assert list(folder.iterdir()) == []
+    folder.rmdir()
 
 
 @pytest.mark.timeout(180)
@@ -59,9 +66,8 @@ def _worth_it(evidence: Evidence) -> bool:
 
 
 @pytest.mark.timeout(120)
-async def test_the_drill_command_says_what_it_saw(tmp_path: Path) -> None:
-    before = _folders()
-    environment = clean_environment(HOME=tmp_path, EC_HOME=tmp_path / "installation")
+async def test_the_drill_command_says_what_it_saw(tmp_path: Path, room: Path) -> None:
+    environment = clean_environment(HOME=tmp_path, EC_HOME=tmp_path / "installation", TMPDIR=room)
     process = await asyncio.create_subprocess_exec(
         *COMMAND, "drill", "--json", "--seed", "3", env=environment, cwd=tmp_path,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -75,34 +81,41 @@ async def test_the_drill_command_says_what_it_saw(tmp_path: Path) -> None:
     assert 10 <= len(document["faults"]) <= len(KINDS) + 1
     assert document["faults"][-1]["fault"] == "a last cut, and nobody helps"
     assert document["outcomes"]["succeeded"] >= 20
-    assert err == b"" and list(tmp_path.iterdir()) == [] and _folders() == before
+    assert err == b"" and list(tmp_path.iterdir()) == []
 
 
-async def test_a_drill_that_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
-    before = _folders()
-    process = subprocess.Popen(
-        [*COMMAND, "drill"], env=clean_environment(HOME=tmp_path), cwd=tmp_path,
+async def test_a_drill_that_is_interrupted_leaves_nothing(tmp_path: Path, room: Path) -> None:
+    async with _begun_drill(tmp_path, room) as process:
+        os.killpg(process.pid, signal.SIGINT)
+        out, _ = await asyncio.wait_for(process.communicate(), 20)
+        assert process.returncode == 130 and b"Traceback" not in out
+
+
+async def test_a_drill_that_is_killed_takes_its_programs_with_it(tmp_path: Path, room: Path) -> None:
+    async with _begun_drill(tmp_path, room) as process:
+        (folder,) = room.iterdir()
+        try:
+            assert processes_in(folder)
+            process.kill()
+            await process.communicate()
+            await eventually(lambda: not processes_in(folder), what="both programs and all workers to end")
+        finally:
+            shutil.rmtree(folder)
+
+
+@asynccontextmanager
+async def _begun_drill(home: Path, room: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A drill whose first fault has come."""
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, "drill", env=clean_environment(HOME=home, TMPDIR=room), cwd=home,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     try:
         assert process.stdout is not None
-        os.set_blocking(process.stdout.fileno(), False)
-        seen = b""
-
-        def faults_come() -> bool:
-            nonlocal seen
-            assert process.stdout is not None
-            seen += process.stdout.read() or b""
-            return b" s  " in seen
-
-        await eventually(faults_come, what="the first fault", deadline_s=40)
-        os.killpg(process.pid, signal.SIGINT)
-        await eventually(lambda: process.poll() is not None, what="the drill to end", deadline_s=20)
-        assert process.returncode == 130
-        assert b"Traceback" not in seen + (process.stdout.read() or b"")
-        assert _folders() == before
+        async with asyncio.timeout(40):
+            await process.stdout.readuntil(b" s  ")
+        yield process
     finally:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()

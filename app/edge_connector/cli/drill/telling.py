@@ -1,5 +1,7 @@
 """Runs this program as always, and tells beside it how many asyncio tasks it has, which nothing shows from outside.
 
+It ends when the drill that started it ends without a word: nobody else would stop it.
+
 edge-connector drill-program run --dir DIR     # writes XDG_RUNTIME_DIR/tasks.<pid>
 """
 
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -33,7 +36,8 @@ def main(arguments: list[str]) -> int:
 
 def _tell(file: Path) -> None:
     news = file.with_name(f"{file.name}.new")
-    while True:
+    drill = os.getppid()
+    while os.getppid() == drill:
         try:
             # CPython keeps the tasks of all loops there; the public `all_tasks` wants to know the loop.
             count = sum(not task.done() for task in list(asyncio.tasks._all_tasks))  # type: ignore[attr-defined]
@@ -43,3 +47,4 @@ def _tell(file: Path) -> None:
             # A task came while we looked, or the folder is gone already: the next look counts.
             pass
         time.sleep(INTERVAL_S)
+    os.kill(os.getpid(), signal.SIGTERM)
