@@ -17,6 +17,7 @@ from msgspec import Raw
 
 from edge_connector.core.depth import MAX_DEPTH, deeper_than
 from edge_connector.tools.api import ToolContext, ToolDeclaration
+from edge_connector.tools.redaction import HIDDEN, redactor_for
 
 NAME_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}\Z")
 RISKS = ("read", "write", "execute", "network", "spend")
@@ -220,7 +221,9 @@ def bind_handler(handler: Callable[..., Any], name: str, document: Mapping[str, 
     def validator(key: str, default: Any) -> tuple[Any, Any]:
         schema = document.get(key, default)
         try:
-            return schema, jsonschema_rs.validator_for(schema)
+            # Its sentences quote the value: not where that may be a secret.
+            mask = None if redactor_for(_encode(schema)) is None else HIDDEN
+            return schema, jsonschema_rs.validator_for(schema, mask=mask)
         except (ValueError, jsonschema_rs.ReferencingError) as error:
             raise DeclarationError("schema_invalid", f"`{key}` of {name} is no JSON Schema: {error}.") from error
 

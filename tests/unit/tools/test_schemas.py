@@ -192,6 +192,17 @@ def test_handler_arguments_and_results_are_validated() -> None:
         bound.encode(6, 100)
 
 
+def test_what_is_wrong_with_a_secret_is_said_without_it() -> None:
+    def handler(parameters: Any, context: ToolContext) -> Any:
+        return None
+
+    document = {"parameters": {"properties": {"pin": {"type": "integer", "writeOnly": True}}}}
+    bound = bind_handler(handler, "plain", document, origin="here")
+    with pytest.raises(ArgumentsInvalid, match=r"\$\.pin") as error:
+        bound.arguments(Raw(b'{"pin": "sesame"}'), ToolContext())
+    assert "sesame" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("name", "title"),
     [

@@ -281,7 +281,7 @@ class CallLedger(Notebook):
         notes = self._take(everything=everything)
         if self.waiting:
             self._schedule()
-        if not notes:
+        if not notes and not self.facts.problem:
             return
         loop = asyncio.get_running_loop()
         self._is_writing = True

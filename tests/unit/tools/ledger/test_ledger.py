@@ -199,6 +199,21 @@ async def test_a_full_disk_is_a_problem_and_ends_with_it(tmp_path: Path, monkeyp
         assert (await shown(ledger, "full-199"))["state"] == "confirmed"
 
 
+async def test_a_problem_ends_by_itself_while_nobody_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module, "RETRY_S", 0.02)
+    async with open_ledger(tmp_path) as (ledger, problems):
+        database = ledger._database
+        assert database is not None
+        await database.write(lambda c: c.execute("PRAGMA max_page_count=1").fetchone())
+        for number in range(1_000):
+            if (await marked(ledger, str(number))).problem is not None:
+                break
+        assert problems and problems[0][0] == "ledger_unavailable" and ledger.waiting == 0
+        await database.write(lambda c: c.execute("PRAGMA max_page_count=1000000").fetchone())
+        await eventually(lambda: problems[-1] == ("", ""), what="the end of the problem")
+        assert (await ledger.verify()).intact
+
+
 async def test_what_waits_for_a_full_disk_is_bounded_and_the_chain_says_what_was_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
