@@ -94,7 +94,7 @@ WINDOW_WORDS: dict[str, tuple[str, str]] = {
     ),
     "form.arguments": ("Arguments", "Argumente"),
     "settings.language": ("Language", "Sprache"),
-    "settings.language_note": ("Counts at once.", "Gilt sofort."),
+    "settings.language_note": ("Applies at once.", "Gilt sofort."),
     "settings.autostart": ("Start with the session", "Mit der Sitzung starten"),
     "settings.autostart_asking": ("Looking…", "Wird geprüft…"),
     "settings.connector": ("Connector", "Connector"),

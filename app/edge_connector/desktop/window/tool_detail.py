@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
 from edge_connector.core.clock import from_iso
 from edge_connector.core.errors import EdgeError, NotConnected
 from edge_connector.core.words import WORDS
+from edge_connector.desktop.moment import number
 from edge_connector.desktop.window.colours import colour, paint_text
 from edge_connector.desktop.window.surroundings import Surroundings, heading
 from edge_connector.desktop.window.table import RowsTable
@@ -109,8 +110,8 @@ class ToolDetail(QWidget):
     def translate(self) -> None:
         """Say everything in the language of the moment."""
         word = self._around.word
-        for number, key in enumerate(("tools.try", "tools.schema", "tools.calls")):
-            self.tabs.setTabText(number, word(key))
+        for place, key in enumerate(("tools.try", "tools.schema", "tools.calls")):
+            self.tabs.setTabText(place, word(key))
         self.run_button.setText(word("tools.running" if self._running else "tools.run"))
         self.copy_result.setText(word("tools.copy_result"))
         self.copy_schema.setText(word("tools.copy_schema"))
@@ -205,7 +206,8 @@ class ToolDetail(QWidget):
     def _say_outcome(self) -> None:
         if (answer := self._answer) is None:
             return
-        outcome, took = self._outcome_word(answer["outcome"]), f"{answer['durationMs']:.1f}"
+        outcome = self._outcome_word(answer["outcome"])
+        took = number(answer["durationMs"], self._around.language)
         self.outcome.setText(self._around.word("tools.outcome", outcome=outcome, ms=took))
         succeeded = answer["outcome"] == "succeeded"
         paint_text(self.outcome, colour("green" if succeeded else "red", self.palette()))
@@ -242,7 +244,7 @@ class ToolDetail(QWidget):
             (
                 _local_time(call["startedAt"]),
                 " · ".join(part for part in (self._outcome_word(call["outcome"]), call.get("message", "")) if part),
-                f"{call['durationMs']:.1f} ms",
+                f"{number(call['durationMs'], self._around.language)} ms",
                 " · ".join(part for part in (call.get("agent"), call.get("user")) if part) or here,
             )
             for call in calls
