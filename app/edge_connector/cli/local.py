@@ -66,12 +66,19 @@ def _show_status(document: dict[str, Any]) -> None:
         ["organization", who["organization"] or who["organizationId"]],
         ["tools", f"{len(document['tools'])} ({document['bundle']['source']})"],
         ["calls", _calls(document["calls"])],
+        ["ledger", _ledger(document["ledger"])],
         ["workers", str(len(document["workers"]))],
         ["health", f"http://{document['health']['host']}:{document['health']['port']}/statusz"],
         ["directory", process["directory"]],
     ]
     for name, value in rows:
         say(f"  {name:<13}{value}")
+
+
+def _ledger(ledger: dict[str, Any]) -> str:
+    if ledger["problem"]:
+        return f"cannot be written ({ledger['problem']}), {ledger['waiting']} entries wait"
+    return f"{ledger['calls']} calls, {ledger['sizeBytes'] / 1e6:.1f} MB"
 
 
 def _calls(calls: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_connector.core.errors import UserError
 from edge_connector.tools.ledger import retention
 from edge_connector.tools.ledger.ledger import CallLedger
 from tests.unit.tools.ledger.ledgers import DAY, SetClock, open_ledger, request, success, tool_info, whole_call
@@ -33,6 +34,9 @@ async def test_calls_beyond_the_age_go_and_the_rest_is_proven(tmp_path: Path, mo
         assert (ledger.facts.calls, ledger.facts.events) == (40, 40)
         await ledger._cut()
         assert len(await ids(ledger)) == 40
+        with pytest.raises(UserError) as error:
+            await ledger.answer("calls.export", {"after": 5})
+        assert error.value.code == "ledger_cut"
         clock.now += 100 * DAY
         await ledger._cut()
         assert await ids(ledger) == set()
