@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from edge_connector.core.metrics import CONTENT_TYPE, Sample, exposition
 from edge_connector.core.status import RuntimeStatus
 from edge_connector.health.documents import healthz, is_host_allowed, livez
 
+MAX_CONNECTIONS = 64
 _JSON = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -36,19 +38,17 @@ class Endpoints:
         self._status = status
         self._is_ready = is_ready
         self._metrics = metrics
+        self._paths = {
+            "/livez": self._livez,
+            "/healthz": self._healthz,
+            "/statusz": self._statusz,
+            "/metrics": self._prometheus,
+        }
 
-    def application(self) -> web.Application:
-        """The routes."""
-        app = web.Application()
-        app.router.add_get("/livez", self._livez)
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/statusz", self._statusz)
-        app.router.add_get("/metrics", self._prometheus)
-        return app
-
-    async def serve(self, sockets: Sequence[socket.socket], *, stop_s: float) -> web.AppRunner:
+    async def serve(self, sockets: Sequence[socket.socket], *, stop_s: float) -> web.ServerRunner:
         """Answer on sockets that listen already; the runner's `cleanup` ends it and gives requests `stop_s` more."""
-        runner = web.AppRunner(self.application(), access_log=None, handle_signals=False, shutdown_timeout=stop_s)
+        server = _Server(self._answer, access_log=None)
+        runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=stop_s)
         await runner.setup()
         try:
             for one in sockets:
@@ -58,23 +58,34 @@ class Endpoints:
             raise
         return runner
 
-    async def _livez(self, request: web.Request) -> web.Response:
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        endpoint = self._paths.get(request.path)
+        if endpoint is None:
+            known = ", ".join(self._paths)
+            error = UserError("unknown_path", f"{request.path} does not exist.", hint=f"There are {known}.")
+            return _answer(404, error.to_document())
+        if request.method not in ("GET", "HEAD"):
+            error = UserError("method_not_allowed", f"{request.path} is read only.", hint="Use GET.")
+            return _answer(405, error.to_document(), {"Allow": "GET, HEAD"})
+        return await endpoint(request)
+
+    async def _livez(self, request: web.BaseRequest) -> web.Response:
         return _answer(*livez(self._status()))
 
-    async def _healthz(self, request: web.Request) -> web.Response:
+    async def _healthz(self, request: web.BaseRequest) -> web.Response:
         return _answer(*healthz(self._status(), ready=self._is_ready()))
 
-    async def _statusz(self, request: web.Request) -> web.Response:
+    async def _statusz(self, request: web.BaseRequest) -> web.Response:
         return self._refusal(request) or _answer(200, self._status())
 
-    async def _prometheus(self, request: web.Request) -> web.Response:
+    async def _prometheus(self, request: web.BaseRequest) -> web.Response:
         if (refusal := self._refusal(request)) is not None:
             return refusal
         # In a thread: the first answer loads the library.
         text = await asyncio.to_thread(exposition, self._metrics())
         return web.Response(body=text, headers={**_JSON, "Content-Type": CONTENT_TYPE})
 
-    def _refusal(self, request: web.Request) -> web.Response | None:
+    def _refusal(self, request: web.BaseRequest) -> web.Response | None:
         """The answer to a page in a browser that wants to read what this connector says of itself."""
         if "Origin" not in request.headers and is_host_allowed(request.headers.get("Host"), self._allowed_hosts):
             return None
@@ -86,5 +97,14 @@ class Endpoints:
         return _answer(403, error.to_document())
 
 
-def _answer(status: int, document: Any) -> web.Response:
-    return web.Response(status=status, body=msgspec.json.encode(document), headers=_JSON)
+class _Server(web.Server):
+    """Never holds more than `MAX_CONNECTIONS`: the oldest makes room, slow ones shut nobody out."""
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        if len(self.connections) > MAX_CONNECTIONS:
+            self.connections[0].force_close()
+
+
+def _answer(status: int, document: Any, headers: Mapping[str, str] = MappingProxyType({})) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(document), headers={**_JSON, **headers})

@@ -58,7 +58,7 @@ class HealthServer:
         self._next_free = next_free
         self._sockets: list[socket.socket] = []
         self._tasks = TaskOwner("health")
-        self._runner: web.AppRunner | None = None
+        self._runner: web.ServerRunner | None = None
 
     @property
     def port(self) -> int:

@@ -18,7 +18,7 @@ import pytest
 from edge_connector.core.errors import UserError
 from edge_connector.core.status import RuntimeStatus
 from edge_connector.health import server
-from edge_connector.health.endpoints import Endpoints
+from edge_connector.health.endpoints import MAX_CONNECTIONS, Endpoints
 from edge_connector.health.server import HealthServer, load_endpoints
 from tests.support.waiting import eventually
 from tests.unit.desktop import samples
@@ -227,3 +227,29 @@ def test_a_connector_that_nobody_probes_holds_no_http_library() -> None:
     program = "import sys; import edge_connector.runtime.main; print('aiohttp' in sys.modules)"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert ended.stdout.split() == ["False"]
+
+
+async def test_connections_that_say_nothing_make_room_for_those_that_ask() -> None:
+    async with serving() as health:
+        assert (await asked(health.port))[0] == 200
+        silent = [await asyncio.open_connection("127.0.0.1", health.port) for _ in range(MAX_CONNECTIONS)]
+        try:
+            assert (await asked(health.port))[0] == 200
+            assert await asyncio.wait_for(silent[0][0].read(), 20) == b""
+        finally:
+            for _, writer in silent:
+                writer.close()
+
+
+@pytest.mark.parametrize(
+    ("request_line", "expected"),
+    [(b"GET /nothing", 404), (b"POST /livez", 405), (b"HEAD /livez", 200), (b"GET /livez?verbose", 200)],
+)
+async def test_only_known_paths_are_read(request_line: bytes, expected: int) -> None:
+    async with serving() as health:
+        reader, writer = await asyncio.open_connection("127.0.0.1", health.port)
+        writer.write(request_line + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        head, _, body = (await asyncio.wait_for(reader.read(), 20)).partition(b"\r\n\r\n")
+        assert int(head.split()[1]) == expected
+        assert bool(body) == (not request_line.startswith(b"HEAD"))
+        writer.close()
