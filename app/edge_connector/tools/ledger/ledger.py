@@ -92,6 +92,8 @@ class CallLedger(Notebook):
         self._tasks = TaskOwner("ledger")
         self._is_writing = False
         self._is_stopping = False
+        self._is_urgent = False
+        """Something waits that must not be lost."""
         self._idle = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._reopening: asyncio.Task[None] | None = None
@@ -269,6 +271,14 @@ class CallLedger(Notebook):
         if self._timer is None and not self._is_stopping:
             self._timer = asyncio.get_running_loop().call_later(delay_s, self.flush)
 
+    def _hurry(self) -> None:
+        if not self._is_urgent and not self._is_stopping:
+            self._is_urgent = True
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            self._schedule(0)
+
     def flush(self, *, everything: bool = False) -> None:
         """Hand over what was noted; nothing happens while an earlier batch is being written."""
         if self._timer is not None:
@@ -278,6 +288,7 @@ class CallLedger(Notebook):
         if self._is_writing or database is None or self._is_stopping:
             self._keep_bounded()
             return
+        self._is_urgent = False
         notes = self._take(everything=everything)
         if self.waiting:
             self._schedule()
@@ -296,7 +307,7 @@ class CallLedger(Notebook):
         if error is None:
             self._wrote(future.result())
             if self.waiting:
-                self._schedule()
+                self._schedule(0 if self._is_urgent else FLUSH_S)
             return
         if isinstance(error, EdgeError):
             self._put_back(notes)

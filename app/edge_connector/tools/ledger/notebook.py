@@ -10,8 +10,8 @@ from edge_connector.tools.calls import CallOutcome, CallRequest, ToolInfo
 from edge_connector.tools.ledger.writing import Noted
 
 HOLD_S = 0.25
-"""How long a call that may be repeated waits for its receipt, so that most are written once, whole. A `once` call, and
-an outcome that could not be sent, go with the next batch."""
+"""How long a call that may be repeated waits for its receipt, so that most are written once, whole. The outcome of a
+`once` call, and one that could not be sent, are written at once."""
 
 
 class Notebook:
@@ -32,6 +32,10 @@ class Notebook:
 
     def _schedule(self) -> None:
         """Something was noted: see that it is written soon."""
+        raise NotImplementedError
+
+    def _hurry(self) -> None:
+        """Something was noted that must not be lost: see that it is written now."""
         raise NotImplementedError
 
     # ---- what happens to calls
@@ -59,8 +63,10 @@ class Notebook:
         if is_reported:
             noted.reported = noted.finished
         elif self._fresh.pop(outcome.id, None) is not None:
-            # Nobody else has it: it is not held back.
             self._ready.append(noted)
+        if not is_reported or noted.request is None:
+            # Nobody else has it for sure, or it is that of a `once` call.
+            self._hurry()
 
     def reported(self, call_id: str) -> None:
         """The outcome was sent later, or again."""

@@ -14,10 +14,13 @@ class Book(Notebook):
     def __init__(self) -> None:
         self.clock = SetClock()
         super().__init__(self.clock)
-        self.asked = 0
+        self.asked = self.hurried = 0
 
     def _schedule(self) -> None:
         self.asked += 1
+
+    def _hurry(self) -> None:
+        self.hurried += 1
 
     def taken(self, *, everything: bool = False) -> list[tuple[str, bool]]:
         """Ids of what is to be written now, and whether each makes a new row."""
@@ -34,7 +37,7 @@ def test_a_quick_call_is_one_note_once_it_is_confirmed(book: Book) -> None:
     book.finished(success("1"), is_reported=True)
     assert (book.taken(), book.waiting) == ([], 1)
     book.confirmed("1")
-    assert book.asked
+    assert book.asked and not book.hurried
     noted = book._take(everything=False)
     assert [each.call_id for each in noted] == ["1"]
     assert None not in (noted[0].received, noted[0].finished, noted[0].reported, noted[0].confirmed)
@@ -48,14 +51,14 @@ def test_a_slow_call_is_written_when_it_is_old_enough_and_its_news_later(book: B
     book.clock.now += HOLD_S / 2
     assert book.taken() == [("slow", True)]
     book.finished(success("slow"), is_reported=True)
-    assert book.taken() == [("slow", False)]
+    assert (book.taken(), book.hurried) == ([("slow", False)], 1)
     assert book.taken(everything=True) == [("young", True)]
 
 
 def test_an_outcome_that_nobody_else_has_is_not_held_back(book: Book) -> None:
     book.received(request("1"), tool_info())
     book.finished(success("1"), is_reported=False)
-    assert book.taken() == [("1", True)]
+    assert (book.taken(), book.hurried) == ([("1", True)], 1)
     book.reported("1")
     assert book.taken() == [("1", False)]
 
