@@ -72,20 +72,22 @@ async def test_a_half_open_link_is_noticed_by_silence_at_both_ends(tmp_path: Pat
         await _echo(trio)
 
 
-@pytest.mark.parametrize(("way", "problem"), [("down", "protocol_broken"), ("up", "disconnected")])
+@pytest.mark.parametrize("way", ["down", "up"])
 async def test_a_corrupt_frame_ends_the_session_and_the_next_one_works(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, way: Way, problem: str
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, way: Way
 ) -> None:
     async with behind_proxy(tmp_path) as trio:
         waiting = asyncio.create_task(trio.call("echo", {"message": 1}, timeout_ms=20_000))
-        trio.proxy.corrupt(way)
-        status = await trio.until_down()
-        assert problem in trio.problems
-        assert status.link.last_error
-        await trio.again()
-        await _echo(trio)
-        waiting.cancel()
-        await asyncio.wait({waiting})
+        try:
+            trio.proxy.corrupt(way)
+            await trio.until_down()
+            # Whichever end finds it closes with 4400.
+            assert "frame is not JSON" in trio.problems["protocol_broken"]
+            await trio.again()
+            await _echo(trio)
+        finally:
+            waiting.cancel()
+            await asyncio.wait({waiting})
     # What a peer sends is no bug of ours, and not worth a traceback.
     assert not [record.getMessage() for record in caplog.records if record.exc_info]
 
