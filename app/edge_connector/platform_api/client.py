@@ -13,7 +13,7 @@ import socket
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
@@ -123,7 +123,20 @@ class PlatformClient:
                 return msgspec.convert(reply.decode(), operation.response)
             return msgspec.json.decode(reply, type=operation.response)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise self._not_a_platform() from error
+            raise self.not_a_platform() from error
+
+    async def post_form(
+        self, path: str, fields: Mapping[str, str], *, timeout_s: float | None = None
+    ) -> tuple[int, bytes]:
+        """Send a form without credentials, as OAuth 2.0 asks for (RFC 6749); status and body of the answer.
+
+        Raises:
+            NotConnected: the platform cannot be reached.
+            UserError: `not_a_platform`, when something answers that is none.
+        """
+        data = io.BytesIO(urlencode(dict(fields)).encode())
+        headers = {"Accept": JSON, "Content-Type": "application/x-www-form-urlencoded"}
+        return await self._exchange("POST", self.base_url + path, data, headers, {}, timeout_s)
 
     async def _headers(self, operation: Operation[Any, Any], idempotency_key: str) -> dict[str, str]:
         headers = {"Accept": "application/json"}
@@ -165,9 +178,9 @@ class PlatformClient:
                 while chunk := await response.content.read(MAX_REPLY_BYTES):
                     content += chunk
                     if len(content) > MAX_REPLY_BYTES:
-                        raise self._not_a_platform()
+                        raise self.not_a_platform()
                 if 300 <= response.status < 400:
-                    raise self._not_a_platform()
+                    raise self.not_a_platform()
                 return response.status, content
         except TimeoutError as error:
             raise NotConnected(
@@ -178,9 +191,10 @@ class PlatformClient:
         except (aiohttp.ClientConnectionError, OSError) as error:
             raise _unreachable(self.base_url, error) from error
         except aiohttp.ClientError as error:
-            raise self._not_a_platform() from error
+            raise self.not_a_platform() from error
 
-    def _not_a_platform(self) -> UserError:
+    def not_a_platform(self) -> UserError:
+        """The error for an answer that no platform gives."""
         return UserError(
             "not_a_platform",
             f"{self.base_url} answered, but it is no Edge Connector platform.",
@@ -191,7 +205,7 @@ class PlatformClient:
         try:
             body = msgspec.json.decode(content, type=ErrorReply).error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return self._not_a_platform()
+            return self.not_a_platform()
         if status == 401:
             return NeedsLogin(body.code, body.message, hint=body.hint)
         if status == 429:
