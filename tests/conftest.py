@@ -33,6 +33,9 @@ for _name in list(os.environ):
     ):
         del os.environ[_name]
 
+# No test may reach the keyring of whoever runs the suite; those about keyrings bring their own.
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+
 # Under nohup an ignored SIGHUP would be inherited by every program that the suite starts; a handler is not.
 signal.signal(signal.SIGHUP, lambda *_: None)
 

@@ -22,7 +22,7 @@ tests)
 	need git sh -c 'command -v git'
 	need iproute2 sh -c 'command -v ip'
 	for pair in xvfb:Xvfb openbox:openbox trayer:trayer xdotool:xdotool imagemagick:convert x11-utils:xprop \
-		dbus-daemon:dbus-daemon dbus-bin:dbus-send xfce4-panel:xfce4-panel xfconf:xfconf-query \
+		dbus-daemon:dbus-daemon gnome-keyring:gnome-keyring-daemon dbus-bin:dbus-send xfce4-panel:xfce4-panel xfconf:xfconf-query \
 		desktop-file-utils:desktop-file-validate systemd:systemd-analyze libplist-utils:plistutil nsis:makensis \
 		xinit:xinit x11-session-utils:xsm x11-xserver-utils:iceauth; do
 		need "${pair%%:*}" sh -c "command -v ${pair##*:}"

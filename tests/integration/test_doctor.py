@@ -257,7 +257,7 @@ async def test_no_token_file(platform: RunningPlatform, home: Path) -> None:
 async def test_an_expired_token(platform: RunningPlatform, home: Path) -> None:
     save_token(home, unsigned({"orgId": "org_1", "exp": 1_000_000_000}))
     variables = {"TOOL_RPC_URL": platform.rpc_url, "PLATFORM_API_URL": platform.api_url}
-    failed(await examine(home, variables), "credentials", "Token has expired", "Save a fresh token")
+    failed(await examine(home, variables), "credentials", "Token has expired", "edge-connector auth --browser")
 
 
 async def test_a_token_without_organization(platform: RunningPlatform, home: Path) -> None:

@@ -29,7 +29,7 @@ MAX_FILE_BYTES = 64 * 1024 * 1024
 
 STORES = {
     "access.json": ("serverToken",),
-    "auth-token.json": ("token",),
+    "auth-token.json": ("token", "refreshToken"),
     "config.json": ("deploymentSecret", "apiToken"),
     "deployment-credentials.json": ("deploymentSecret",),
 }

@@ -50,13 +50,16 @@ class TokenInfo:
     issued_at: float | None = None
 
 
-def check_token(token: str, *, now: float, leeway_s: float = LEEWAY_S, save_to: str = "") -> TokenInfo:
+def check_token(
+    token: str, *, now: float, leeway_s: float = LEEWAY_S, save_to: str = "", is_fresh: bool = False
+) -> TokenInfo:
     """What `token` says, after the documented checks in their order: format, expiry, clock, organization.
 
     Args:
         now: wall-clock seconds.
         leeway_s: how far the clocks may be apart.
         save_to: where a fresh token belongs, for the hint.
+        is_fresh: whether the platform issued it a moment ago; one that seems to have expired means a wrong clock then.
 
     Raises:
         NeedsLogin: with code `token_invalid`, `token_expired`, `clock_skew` or `token_without_organization`.
@@ -65,6 +68,13 @@ def check_token(token: str, *, now: float, leeway_s: float = LEEWAY_S, save_to: 
     claims = _read_claims(token, cure)
     expires_at, issued_at, not_before = (_moment(claims, name, cure) for name in ("exp", "iat", "nbf"))
     if expires_at is not None and now > expires_at + leeway_s:
+        if is_fresh:
+            raise NeedsLogin(
+                "clock_skew",
+                f"Token validation failed: the token was issued now and ends at {_written(expires_at)}, but this "
+                f"machine's clock says {_written(now)}.",
+                hint="Set this machine's clock, then sign in again.",
+            )
         raise NeedsLogin(
             "token_expired", f"Token has expired at {_written(expires_at)} ({_ago(now - expires_at)} ago).", hint=cure
         )
@@ -87,8 +97,9 @@ def check_token(token: str, *, now: float, leeway_s: float = LEEWAY_S, save_to: 
 
 
 def save_hint(save_to: str) -> str:
-    """The next step where a fresh token is needed."""
-    return f'Save a fresh token as {{"token": "..."}} at {save_to}.' if save_to else "Get a fresh token."
+    """The next step where a fresh token is needed; `save_to` is where it will be kept."""
+    kept = f" It is kept in {save_to}." if save_to else ""
+    return f"Run `edge-connector auth --browser` or `edge-connector auth --token <new-token>`.{kept}"
 
 
 def _read_claims(token: str, cure: str) -> Mapping[str, object]:

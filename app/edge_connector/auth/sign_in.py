@@ -6,11 +6,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from edge_connector.auth import oauth
 from edge_connector.auth.device import DeviceFlow
 from edge_connector.core.clock import Clock
 from edge_connector.core.errors import NotConnected, UserError
 from edge_connector.core.log import hide
-from edge_connector.platform_api import oauth
 from edge_connector.platform_api.client import PlatformClient
 
 log = logging.getLogger(__name__)

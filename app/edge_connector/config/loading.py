@@ -1,6 +1,7 @@
-"""Finding the value of every setting: flags of this invocation, environment, `config.json`, built-in defaults.
+"""Finding the value of every setting: flags of this invocation, environment, `config.json`, `provisioning.json` (which
+a platform packs into a download), built-in defaults.
 
-It writes nothing and reads no other file than `config.json`.
+It writes nothing and reads no other file than these two.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ class OriginKind(StrEnum):
     """The kinds of places a value comes from, weakest first."""
 
     DEFAULT = "default"
+    PROVISIONING = "provisioning"
     FILE = "file"
     ENVIRONMENT = "environment"
     FLAG = "flag"
 
 
 _STRENGTH = list(OriginKind)
+_FILES = {OriginKind.FILE: "config.json", OriginKind.PROVISIONING: "provisioning.json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Origin:
                 return f"flag {self.name}"
             case OriginKind.ENVIRONMENT:
                 return f"environment {self.name}"
-            case OriginKind.FILE:
+            case OriginKind.FILE | OriginKind.PROVISIONING:
                 return self.name
             case OriginKind.DEFAULT:
                 return "default"
@@ -147,13 +150,17 @@ def read(directory: Path, environ: Mapping[str, str], flags: Mapping[str, object
     """
     directory = directory.absolute()
     file = read_config_file(directory)
+    provisioning = read_json_object(InstallationPaths(directory).provisioning_file, prefix="provisioning")
     reading = Reading()
     if file is not None:
         _look_through(file, directory, reading)
+    if provisioning is not None:
+        # Keys that are no settings are no mistake of a person: whoever packed the download may have noted more in it.
+        _look_for_open_secrets(provisioning, InstallationPaths(directory).provisioning_file, reading)
     for name in flags:
         assert name in BY_NAME, f"the command line gave {name}, which is no setting"
     for setting in SETTINGS:
-        origin, raw = _find(setting, environ, flags, {} if file is None else file.values)
+        origin, raw = _find(setting, environ, flags, file, provisioning)
         reading.origins[setting.name] = origin
         try:
             reading.values[setting.name] = _parse(setting, origin, raw, directory)
@@ -184,7 +191,11 @@ def unknown_setting(word: str) -> UserError:
 
 
 def _find(
-    setting: Setting, environ: Mapping[str, str], flags: Mapping[str, object], file: Mapping[str, object]
+    setting: Setting,
+    environ: Mapping[str, str],
+    flags: Mapping[str, object],
+    file: JsonObject | None,
+    provisioning: JsonObject | None,
 ) -> tuple[Origin, object]:
     if (flag := flags.get(setting.name)) is not None:
         return Origin(OriginKind.FLAG, setting.flag), flag
@@ -192,9 +203,10 @@ def _find(
         # Blank counts as unset: service files and containers set variables they have no value for.
         if environ.get(variable, "").strip():
             return Origin(OriginKind.ENVIRONMENT, variable), environ[variable]
-    for key in (setting.key, *setting.older_keys):
-        if key in file:
-            return Origin(OriginKind.FILE, "config.json"), file[key]
+    for kind, found in ((OriginKind.FILE, file), (OriginKind.PROVISIONING, provisioning)):
+        for key in (setting.key, *setting.older_keys):
+            if found is not None and key in found.values:
+                return Origin(kind, _FILES[kind]), found.values[key]
     return Origin(OriginKind.DEFAULT), None
 
 
@@ -204,8 +216,8 @@ def _parse(setting: Setting, origin: Origin, raw: object, directory: Path) -> ob
     match origin.kind:
         case OriginKind.DEFAULT:
             return default_of(setting, directory=directory)
-        case OriginKind.FILE:
-            return parse_json(setting, raw, place=f"{setting.key} in config.json", directory=directory)
+        case OriginKind.FILE | OriginKind.PROVISIONING:
+            return parse_json(setting, raw, place=f"{setting.key} in {origin.name}", directory=directory)
         case OriginKind.FLAG | OriginKind.ENVIRONMENT if isinstance(raw, str):
             return parse_text(setting, raw, place=origin.name, directory=directory)
         case _:
@@ -237,9 +249,12 @@ def _look_through(file: JsonObject, directory: Path, reading: Reading) -> None:
                     hint=f"Remove {key}.",
                 )
             )
+    _look_for_open_secrets(file, InstallationPaths(directory).config_file, reading)
+
+
+def _look_for_open_secrets(file: JsonObject, path: Path, reading: Reading) -> None:
     secrets = [key for key in file.values if key in BY_KEY and BY_KEY[key].secret]
     if secrets and file.is_open_to_others:
-        path = InstallationPaths(directory).config_file
         reading.warnings.append(
             UserError(
                 "secret_readable_by_others",

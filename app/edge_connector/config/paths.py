@@ -36,6 +36,11 @@ class InstallationPaths:
         return self.directory / "config.json"
 
     @property
+    def provisioning_file(self) -> Path:
+        """Settings that a platform packed into a download; weaker than `config.json`."""
+        return self.directory / "provisioning.json"
+
+    @property
     def lock_file(self) -> Path:
         """The process lock."""
         return self.directory / "edge-runtime.lock"

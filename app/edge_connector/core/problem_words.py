@@ -116,23 +116,43 @@ PROBLEM_WORDS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "needs_login": (
             "{detail}",
-            "Setzen Sie DEPLOYMENT_ID und DEPLOYMENT_SECRET, oder legen Sie ein Token unter dem genannten Pfad ab.",
+            "`edge-connector auth --browser`, oder setzen Sie DEPLOYMENT_ID und DEPLOYMENT_SECRET.",
         ),
         "token_expired": (
             "{detail}",
-            "Legen Sie ein frisches Token ab, oder setzen Sie DEPLOYMENT_ID und DEPLOYMENT_SECRET.",
+            "`edge-connector auth --browser` oder `edge-connector auth --token <neues-Token>`.",
         ),
         "token_invalid": (
             "{detail}",
-            "Legen Sie das Token so ab, wie die Plattform es zeigt, oder setzen Sie DEPLOYMENT_ID, DEPLOYMENT_SECRET.",
+            "`edge-connector auth --browser` oder `edge-connector auth --token <neues-Token>`.",
         ),
         "token_without_organization": (
             "{detail}",
-            "Melden Sie sich bei einer Organisation an, bevor Sie das Token erstellen, und legen Sie dieses ab.",
+            "Erst bei einer Organisation anmelden, dann `edge-connector auth --token <neues-Token>`.",
         ),
         "clock_skew": (
             "{detail}",
             "Stellen Sie die Uhr dieses Rechners; der Connector wählt, sobald sie richtig geht.",
+        ),
+        "keyring_locked": (
+            "Der Schlüsselbund ist gesperrt, der Connector wartet: {detail}",
+            "Entsperren Sie den Schlüsselbund dieser Sitzung; der Connector macht von selbst weiter.",
+        ),
+        "keyring_unavailable": (
+            "{detail}",
+            "Starten Sie den Schlüsselbund dieser Sitzung, oder neu anmelden mit `edge-connector auth --browser`.",
+        ),
+        "token_expires_soon": (
+            "Die Anmeldung endet in {detail} und lässt sich ohne Sie nicht erneuern.",
+            "`edge-connector auth --browser` oder `edge-connector auth --token <neues-Token>`.",
+        ),
+        "sign_in_ended": (
+            "Die Plattform hat diese Anmeldung beendet ({detail}).",
+            "Melden Sie sich neu an: `edge-connector auth --browser`.",
+        ),
+        "sign_in_failed": (
+            "{detail}",
+            "Melden Sie sich aus Tray oder Fenster noch einmal an, oder `edge-connector auth --browser`.",
         ),
         "configuration": ("{detail}", "Führen Sie `edge-connector config validate` aus."),
         "ledger_unavailable": (

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from edge_connector.core.backoff import Backoff
 from edge_connector.core.clock import Clock
-from edge_connector.core.errors import EdgeError
+from edge_connector.core.errors import EdgeError, NotConnected
 from edge_connector.core.problems import KINDS
 from edge_connector.core.status import LinkPhase
 from edge_connector.core.tasks import TaskOwner
@@ -182,7 +182,9 @@ class Link:
         except EdgeError as error:
             # Where the problem has a cure of its own (an expired token), that one is shown.
             problem = error.code if error.code in KINDS else "needs_login"
-            return LinkDown(problem, error.message, retry=Retry.NEVER), None, 0.0
+            # What may be there soon (a locked keyring, a platform that renews the token) is asked for again soon.
+            retry = Retry.BACKOFF if isinstance(error, NotConnected) else Retry.NEVER
+            return LinkDown(problem, error.message, retry=retry), None, 0.0
         except Exception as error:
             log.exception("dialling failed in a way that is a bug")
             return LinkDown("internal_error", repr(error)), None, 0.0

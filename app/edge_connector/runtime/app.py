@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from edge_connector import __version__
+from edge_connector.auth.keyring_access import KeyringLocked
 from edge_connector.config.loading import LoadedConfig
 from edge_connector.config.paths import InstallationPaths, instance_id, prepare_directory
 from edge_connector.control.address import control_address
@@ -241,7 +242,10 @@ class ConnectorRuntime:
         await self._stack.start(self._health)
         self._lock.write(self._lock_content())
         try:
-            self._uplink.check_credentials()
+            await self._uplink.check_credentials()
+        except KeyringLocked:
+            # Locked is not signed out: the link waits for it.
+            pass
         except NeedsLogin:
             # The link finds them missing too and shows the problem; it looks again now and then.
             if not self._stay_without_credentials:

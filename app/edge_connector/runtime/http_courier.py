@@ -53,7 +53,7 @@ class HttpCourier:
         await self._client.close()
 
     async def _authorization(self) -> str | None:
-        credentials = find_credentials(self._loaded, now=self._clock.wall())
+        credentials = await asyncio.to_thread(find_credentials, self._loaded, now=self._clock.wall())
         return credentials.authorization_header if isinstance(credentials, DeploymentCredentials) else None
 
 

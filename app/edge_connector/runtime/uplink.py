@@ -42,8 +42,10 @@ LINK_PROBLEMS = (
     "version_unsupported", "credentials_refused", "forbidden", "deployment_gone",
     "credentials_revoked", "deployment_already_connected", "taken_over", "replaced",
     "protocol_broken", "platform_silent", "disconnected", "needs_login", "token_expired", "token_invalid",
-    "token_without_organization", "clock_skew", "internal_error",
+    "token_without_organization", "clock_skew", "keyring_locked", "keyring_unavailable", "internal_error",
 )  # fmt: skip
+FOR_A_PERSON = ("keyring_locked",)
+"""The link goes on by itself after these, but only when a person has acted."""
 
 
 class Uplink:
@@ -87,13 +89,15 @@ class Uplink:
         self._prober = prober
         self.desk = desk
 
-    def check_credentials(self) -> None:
+    async def check_credentials(self) -> None:
         """Find the credentials once before anything is started.
 
         Raises:
             NeedsLogin: there are none, or they are no good.
+            KeyringLocked: they lie in the keyring, which is locked.
         """
-        credentials = find_credentials(self._loaded, now=self._clock.wall())
+        # In a thread: the keyring may take its time.
+        credentials = await asyncio.to_thread(find_credentials, self._loaded, now=self._clock.wall())
         self.authorised = Authorised(
             method="deployment" if isinstance(credentials, DeploymentCredentials) else "token",
             source=str(credentials.source),
@@ -229,7 +233,8 @@ class Uplink:
                 self.authorised = msgspec.structs.replace(self.authorised, accepted=False)
             self._board.clear_problems(*(code for code in LINK_PROBLEMS if code != down.problem))
             self._board.raise_problem(down.problem, detail=down.detail, url=self._settings.tool_rpc_url)
-        self._board.set_flags(needs_person=facts.phase is LinkPhase.REFUSED)
+        needs_person = facts.phase is LinkPhase.REFUSED or (down is not None and down.problem in FOR_A_PERSON)
+        self._board.set_flags(needs_person=needs_person)
         if facts.phase is LinkPhase.REFUSED and down is not None and self._welcome is None:
             problem = next(problem for problem in self._board.problems if problem.code == down.problem)
             self._on_refused(Fatal(problem.code, problem.sentence, hint=problem.fix))
@@ -249,7 +254,7 @@ class Uplink:
 
     async def _dial_target(self) -> DialTarget:
         # Read on every dial: a token that was renewed meanwhile counts at once.
-        credentials = find_credentials(self._loaded, now=self._clock.wall())
+        credentials = await asyncio.to_thread(find_credentials, self._loaded, now=self._clock.wall())
         self._expires_at = credentials.info.expires_at if isinstance(credentials, TokenCredentials) else None
         header = credentials.authorization_header
         hide(header.rpartition(":" if isinstance(credentials, DeploymentCredentials) else " ")[2])

@@ -14,7 +14,10 @@ from edge_connector.core.errors import NeedsLogin
 
 NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
 KEY = Ed25519PrivateKey.generate()
-SAVE = 'Save a fresh token as {"token": "..."} at /srv/auth-token.json.'
+SAVE = (
+    "Run `edge-connector auth --browser` or `edge-connector auth --token <new-token>`. "
+    "It is kept in /srv/auth-token.json."
+)
 
 
 def signed(**claims: object) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import time
 from pathlib import Path
@@ -100,10 +101,7 @@ def test_nothing_found_names_the_places(tmp_path: Path) -> None:
         f"No authentication token found: neither {tmp_path}/deployment-credentials.json nor "
         f"{tmp_path}/auth-token.json exists, and DEPLOYMENT_ID and DEPLOYMENT_SECRET are not set."
     )
-    assert error.hint == (
-        "Set DEPLOYMENT_ID and DEPLOYMENT_SECRET. Or: "
-        f'Save a fresh token as {{"token": "..."}} at {tmp_path}/auth-token.json.'
-    )
+    assert error.hint == ("Run `edge-connector auth --browser`, or set DEPLOYMENT_ID and DEPLOYMENT_SECRET.")
 
 
 @pytest.mark.parametrize(
@@ -163,7 +161,9 @@ def test_an_expired_saved_token_names_where_the_next_one_belongs(tmp_path: Path)
     assert error.code == "token_expired"
     assert error.message.startswith("Token has expired at ")
     assert error.message.endswith("(2 hours ago).")
-    assert error.hint == f'Save a fresh token as {{"token": "..."}} at {path}.'
+    assert error.hint == (
+        f"Run `edge-connector auth --browser` or `edge-connector auth --token <new-token>`. It is kept in {path}."
+    )
 
 
 def test_files_that_others_may_read_are_a_warning(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_saved_token_is_private_and_found_again(tmp_path: Path) -> None:
     config = load(tmp_path, {"AUTH_TOKEN_PATH": "keys/token.json"})
     assert find_token(config, now=NOW) is None
     saved = token(sub="user_7")
-    assert save_token(config, saved, now=NOW).user == "user_7"
+    assert save_token(config, saved, now=NOW).info.user == "user_7"
     assert stat.S_IMODE((tmp_path / "keys" / "token.json").stat().st_mode) == 0o600
     found = find_token(config, now=NOW)
     assert found is not None
@@ -211,7 +211,8 @@ def test_a_token_that_fails_is_not_saved(tmp_path: Path) -> None:
 def test_a_saved_pair_is_private_and_found_again(tmp_path: Path) -> None:
     config = load(tmp_path, {})
     path = save_deployment(config, deployment_id="dep_abc123", deployment_secret="sec_xyz789")
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path == str(tmp_path / "deployment-credentials.json")
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     found = find_credentials(config, now=NOW)
     assert found.authorization_header == "Deployment dep_abc123:sec_xyz789"
     assert found.warnings == ()
@@ -236,3 +237,13 @@ def test_requests_carry_the_api_token_else_the_saved_one(tmp_path: Path) -> None
     found = find_api_access(load(tmp_path, {"EC_API_TOKEN": "tok_secret"}), now=NOW)
     assert found == ApiToken("tok_secret", "environment EC_API_TOKEN")
     assert found.authorization_header == "Bearer tok_secret"
+
+
+def test_a_deployment_that_was_kept_here_is_newer_than_the_packed_one(tmp_path: Path) -> None:
+    private(tmp_path / "provisioning.json", {"deploymentId": "dep_packed", "deploymentSecret": "sec_packed"})
+    assert find_credentials(load(tmp_path, {}), now=NOW).source == "provisioning.json"
+    save_deployment(load(tmp_path, {}), deployment_id="dep_packed", deployment_secret="sec_rotated")
+    found = find_credentials(load(tmp_path, {}), now=NOW)
+    assert found.authorization_header == "Deployment dep_packed:sec_rotated"
+    private(tmp_path / "config.json", PAIR)
+    assert find_credentials(load(tmp_path, {}), now=NOW).source == "config.json"

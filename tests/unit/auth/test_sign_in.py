@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from edge_connector.auth.oauth import TokenAnswer
 from edge_connector.auth.sign_in import begin, until_approved
 from edge_connector.core.errors import EdgeError
 from edge_connector.platform_api.client import PlatformClient
-from edge_connector.platform_api.oauth import TokenAnswer
 from tests.support.sign_in_server import SignInServer, sign_in_server
 
 

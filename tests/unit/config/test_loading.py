@@ -267,3 +267,39 @@ def test_no_environment_causes_anything_but_a_clear_error(environ: dict[str, str
         load(Path("/nonexistent"), environ)
     except EdgeError as error:
         assert error.hint
+
+
+def test_provisioning_json_is_weaker_than_config_json(tmp_path: Path) -> None:
+    packed = {
+        "toolRpcUrl": "wss://packed.example",
+        "platformApiUrl": "https://packed.example",
+        "connectorType": "SERVER",
+        "organizationName": "Acme",
+    }
+    (tmp_path / "provisioning.json").write_text(json.dumps(packed))
+    (tmp_path / "config.json").write_text('{"platformApiUrl": "https://config.example"}')
+    loaded = load(tmp_path, {"EC_CONNECTOR_TYPE": "DESKTOP"})
+    assert loaded.settings.tool_rpc_url == "wss://packed.example"
+    assert str(loaded.origins["tool_rpc_url"]) == "provisioning.json"
+    assert loaded.settings.platform_api_url == "https://config.example"
+    assert loaded.settings.connector_type == "DESKTOP"
+    assert loaded.warnings == (), "whoever packed it may note more than settings"
+
+
+def test_a_broken_provisioning_json_names_file_and_key(tmp_path: Path) -> None:
+    (tmp_path / "provisioning.json").write_text('{"healthPort": "many"}')
+    with pytest.raises(UserError) as caught:
+        load(tmp_path, {})
+    assert "healthPort in provisioning.json" in caught.value.message
+    (tmp_path / "provisioning.json").write_text("[]")
+    with pytest.raises(UserError) as caught:
+        load(tmp_path, {})
+    assert caught.value.code == "provisioning_not_object"
+
+
+def test_a_packed_secret_that_others_may_read_is_warned_about(tmp_path: Path) -> None:
+    path = tmp_path / "provisioning.json"
+    path.write_text('{"deploymentId": "dep_1", "deploymentSecret": "sec_1"}')
+    path.chmod(0o644)
+    [warning] = load(tmp_path, {}).warnings
+    assert warning.code == "secret_readable_by_others" and str(path) in warning.message

@@ -40,7 +40,7 @@ async def _credentials(subject: Subject) -> Finding:
         seen = _token_words(found)
         expires_at = found.info.expires_at
         if expires_at is not None and expires_at - time.time() < EXPIRES_SOON_S:
-            return warn(seen, "Save a fresh token before it expires.")
+            return warn(seen, "Sign in again with `edge-connector auth --browser` before it expires.")
     if found.warnings:
         return warn(f"{seen}; {found.warnings[0].message}", found.warnings[0].hint)
     return ok(seen)
