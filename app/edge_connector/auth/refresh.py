@@ -1,0 +1,152 @@
+"""Exchanges the saved token for a new one by its refresh token: one exchange at a time, across processes too.
+
+A refresh token is good once. So the exchange holds a lock file, reads what is saved once more under it, and keeps the
+new pair before it lets go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from edge_connector.auth import oauth
+from edge_connector.auth.claims import LEEWAY_S
+from edge_connector.auth.credentials import TokenCredentials, find_token, save_token
+from edge_connector.auth.renewal import renew_at
+from edge_connector.auth.vault import Kind, Vault
+from edge_connector.config.loading import LoadedConfig
+from edge_connector.core.clock import Clock
+from edge_connector.core.errors import NeedsLogin, NotConnected
+from edge_connector.core.files import explain_os_error
+from edge_connector.core.log import hide
+from edge_connector.platform_api.client import PlatformClient
+
+log = logging.getLogger(__name__)
+
+LOCK_FILE = "auth.lock"
+LOCK_WAIT_S = 45.0
+LOCK_AGAIN_S = 0.1
+
+
+class SignInEnded(NeedsLogin):
+    """The platform renews this sign-in no more: a person has to sign in again."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            "sign_in_ended",
+            f"Token validation failed: the platform ended this sign-in ({detail}).",
+            hint="Run `edge-connector auth --browser`.",
+        )
+
+
+def is_due(token: TokenCredentials, *, now: float) -> bool:
+    """Whether the token should be exchanged by now."""
+    moment = renew_at(token.info)
+    return bool(token.refresh_token) and moment is not None and now >= moment
+
+
+async def renewed(
+    config: LoadedConfig,
+    client: PlatformClient,
+    *,
+    clock: Clock,
+    vault: Vault | None = None,
+    at_once: bool = False,
+) -> TokenCredentials | None:
+    """The saved token, exchanged for a new one when that is due; None when none is saved.
+
+    Args:
+        client: without credentials of its own.
+        at_once: exchange it although it is not due.
+
+    Raises:
+        SignInEnded: the platform does not renew it any more; it stays saved until its end, without a refresh token.
+        NeedsLogin: the saved token is not usable and cannot be exchanged.
+        NotConnected: the platform cannot be asked now, or the keyring is locked.
+        UserError: a file cannot be used.
+    """
+    vault = vault or Vault(config)
+    token = await _read(config, vault, clock)
+    if token is None or not token.refresh_token or not (at_once or is_due(token, now=clock.wall())):
+        return token
+    async with _alone(config.directory):
+        again = await _read(config, vault, clock)
+        if again is None or not again.refresh_token or again.refresh_token != token.refresh_token:
+            return again  # another process was faster
+        try:
+            answer = await oauth.refresh(client, again.refresh_token)
+        except oauth.OAuthRefusal as refusal:
+            await _without_refresh(config, vault, again, clock)
+            raise SignInEnded(refusal.message) from refusal
+        hide(answer.access_token)
+        hide(answer.refresh_token)
+        new = await asyncio.to_thread(
+            save_token,
+            config,
+            answer.access_token,
+            now=clock.wall(),
+            refresh_token=answer.refresh_token or again.refresh_token,
+            vault=vault,
+            is_fresh=True,
+        )
+    log.info("token renewed expires_in_s=%.0f", (new.info.expires_at or clock.wall()) - clock.wall())
+    return new
+
+
+async def _read(config: LoadedConfig, vault: Vault, clock: Clock) -> TokenCredentials | None:
+    """The saved token; one whose time is over only when it can be exchanged."""
+
+    def read() -> TokenCredentials | None:
+        found = find_token(config, now=clock.wall(), vault=vault, also_expired=True)
+        if found is None or found.refresh_token:
+            return found
+        return find_token(config, now=clock.wall(), vault=vault)
+
+    found = await asyncio.to_thread(read)
+    if found is not None:
+        hide(found.token)
+        hide(found.refresh_token)
+    return found
+
+
+async def _without_refresh(config: LoadedConfig, vault: Vault, token: TokenCredentials, clock: Clock) -> None:
+    """Nobody shall ask with that refresh token again."""
+    if token.info.expires_at is not None and clock.wall() > token.info.expires_at + LEEWAY_S:
+        document = {"token": token.token}
+        await asyncio.to_thread(vault.write, Kind.TOKEN, document)
+        return
+    await asyncio.to_thread(save_token, config, token.token, now=clock.wall(), vault=vault)
+
+
+@asynccontextmanager
+async def _alone(directory: Path) -> AsyncIterator[None]:
+    path = directory / LOCK_FILE
+    with explain_os_error(path):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        await _lock(handle)
+        yield
+    finally:
+        os.close(handle)
+
+
+async def _lock(handle: int) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + LOCK_WAIT_S
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if loop.time() > deadline:
+                raise NotConnected(
+                    "renewal_busy",
+                    f"Another process has been renewing the token for {LOCK_WAIT_S:.0f} s.",
+                    hint="Look whether an `edge-connector` hangs; then try again.",
+                ) from None
+            await asyncio.sleep(LOCK_AGAIN_S)
