@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.beside import beside_table, measure_beside
 from benchmarks.call_path import measure, ratios, table
+from benchmarks.checks import check_after, check_before
 from benchmarks.contestants import Contestant, Peers, edge_caller, edge_http, python_of
 from benchmarks.edge import edge
 from benchmarks.harness import Load, log_line
@@ -60,17 +61,21 @@ def _loaded(
 ) -> None:
     with ExitStack() as stack:
         running = stack.enter_context(edge(home))
+        check_before(running)
         peers = Peers(options.peers, home, stack) if options.peers else None
         if "path" in parts:
             contestants = [edge_http(running), edge_caller(running)]
             contestants.append(edge_http(running, "httpSyncTool", "repeatMessageSync"))
+            contestants.append(edge_http(running, "httpOnceTool", "repeatMessageOnce"))
+            ours = [each.name for each in contestants]
             for peer in PEER_NAMES if peers else ():
                 if not options.contestants or peer in options.contestants.split(","):
                     log_line(f"starting {peer}")
                     contestants.append(getattr(peers, peer)())
             if options.contestants:
                 contestants = [each for each in contestants if each.name in options.contestants.split(",")]
-            document["levels"] = _path(contestants, peers, home, options)
+            document["levels"], calls = _path(contestants, ours, peers, home, options)
+            document["checked"] = check_after(running, calls)
             document["ratios"] = ratios(document["levels"])
             tables.append(table(document["levels"], document["ratios"]))
         if "beside" in parts:
@@ -80,14 +85,16 @@ def _loaded(
 
 
 def _path(
-    contestants: list[Contestant], peers: Peers | None, home: Path, options: argparse.Namespace
-) -> dict[str, dict[str, Any]]:
+    contestants: list[Contestant], ours: list[str], peers: Peers | None, home: Path, options: argparse.Namespace
+) -> tuple[dict[str, dict[str, Any]], int]:
+    """What was measured, and how many calls the platform and the connector have to have kept."""
     python = python_of(peers)
     loads: dict[str, Load] = {}
     try:
         for contestant in contestants:
             loads[contestant.name] = Load(python, contestant.config, home / f"load-{contestant.name}.log")
-        return measure(contestants, loads, rounds=options.rounds, seconds=options.seconds)
+        levels = measure(contestants, loads, rounds=options.rounds, seconds=options.seconds)
+        return levels, sum(load.calls for name, load in loads.items() if name in ours)
     finally:
         for load in loads.values():
             load.close()

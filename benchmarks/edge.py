@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shutil
 import socket
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import ROOT, Process, free_port, running, wait_for
+from benchmarks.harness import ROOT, Process, running, wait_for
 
 CLI = [sys.executable, "-m", "edge_connector.cli.main"]
 TOOLS = ROOT / "benchmarks" / "tools"
@@ -28,7 +29,6 @@ class Edge:
     connector: Process
     api_port: int
     rpc_port: int
-    health_port: int
     token: str
     deployment: str
     home: Path
@@ -37,11 +37,17 @@ class Edge:
 
     @property
     def parts(self) -> dict[str, Any]:
-        """Processor time by process: platform, connector, and the connector's workers."""
+        """Processor time: each process by its loop and the threads beside it, and the connector's workers.
+
+        The threads beside the loop are what the platform's history and the connector's ledger cost in SQLite.
+        """
+        platform, connector = self.platform, self.connector
         return {
-            "platform": self.platform.cpu_s,
-            "connector": lambda: self.connector.cpu_s(children=False),
-            "workers": lambda: self.connector.cpu_s() - self.connector.cpu_s(children=False),
+            "platform": platform.loop_s,
+            "platformHistory": lambda: platform.cpu_s(children=False) - platform.loop_s(),
+            "connector": connector.loop_s,
+            "connectorLedger": lambda: connector.cpu_s(children=False) - connector.loop_s(),
+            "workers": lambda: connector.cpu_s() - connector.cpu_s(children=False),
         }
 
 
@@ -53,27 +59,27 @@ def edge(home: Path, command_line: list[str] = CLI, **environment: str) -> Itera
         command_line: the program that serves the platform.
         environment: settings of the connector beside the usual ones.
     """
-    api_port, rpc_port, health_port = free_port(), free_port(), free_port()
     installation = home / "connector"
     (installation / "custom-implementations" / "tools").mkdir(parents=True)
     shutil.copy(TOOLS / "bench_tools.py", installation / "custom-implementations" / "tools")
-    ports = ["--api-port", str(api_port), "--rpc-port", str(rpc_port)]
+    ports = ["--api-port", "0", "--rpc-port", "0"]
     serve = [*command_line, "platform", "serve", "--data", str(home / "platform"), *ports]
     log = home / "platform.log"
     with running(serve, log, PYTHONUNBUFFERED="1") as platform:
         wait_for(lambda: "code=" in log.read_text() or not platform.alive, "the platform")
-        api = f"http://127.0.0.1:{api_port}"
+        api, rpc = re.findall(r"(?:http|ws)://[^/\s]+", log.read_text())[:2]
         token, deployment, secret = asyncio.run(set_up(api, log))
         settings = {
-            "EC_HOME": str(installation), "TOOL_RPC_URL": f"ws://127.0.0.1:{rpc_port}", "PLATFORM_API_URL": api,
-            "DEPLOYMENT_ID": deployment, "DEPLOYMENT_SECRET": secret, "HEALTH_PORT": str(health_port),
+            "EC_HOME": str(installation), "TOOL_RPC_URL": rpc, "PLATFORM_API_URL": api,
+            "DEPLOYMENT_ID": deployment, "DEPLOYMENT_SECRET": secret, "HEALTH_PORT": "0",
             "EC_TOOL_CONCURRENCY": "128", **environment,
         }  # fmt: skip
         began = time.perf_counter()
         with running([*CLI, "run"], home / "connector.log", **settings) as connector:
-            wait_for(lambda: is_ready(health_port) or not connector.alive, "the connector")
+            wait_for(lambda: is_ready(health_port_of(installation)) or not connector.alive, "the connector")
             took_ms = (time.perf_counter() - began) * 1000
-            yield Edge(platform, connector, api_port, rpc_port, health_port, token, deployment, installation, took_ms)
+            api_port, rpc_port = (int(url.rpartition(":")[2]) for url in (api, rpc))
+            yield Edge(platform, connector, api_port, rpc_port, token, deployment, installation, took_ms)
 
 
 async def set_up(api: str, log: Path) -> tuple[str, str, str]:
@@ -94,6 +100,15 @@ async def set_up(api: str, log: Path) -> tuple[str, str, str]:
     async with PlatformClient(api, provide) as client:
         made = await client.call(CREATE_DEPLOYMENT, DeploymentRequest(name="bench"))
     return token, made.id, made.secret
+
+
+def health_port_of(installation: Path) -> int:
+    """Which port a starting connector took, as its lock file says; 0 while it does not."""
+    try:
+        found = json.loads((installation / "edge-runtime.lock").read_text())
+    except (OSError, ValueError):
+        return 0
+    return int(found.get("healthPort", 0))
 
 
 def is_ready(port: int) -> bool:

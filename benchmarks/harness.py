@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import time
@@ -36,6 +37,11 @@ class Process:
             return [self.process, *self.process.children(recursive=True)]
         except psutil.NoSuchProcess:
             return []
+
+    def loop_s(self) -> float:
+        """Processor seconds so far of its first thread, where the event loop runs."""
+        first = next(thread for thread in self.process.threads() if thread.id == self.process.pid)
+        return float(first.user_time + first.system_time)
 
     def cpu_s(self, *, children: bool = True) -> float:
         """Processor seconds so far, with those of its children or without."""
@@ -105,6 +111,8 @@ class Load:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, cwd=ROOT,
             )  # fmt: skip
         self._log = log
+        self.calls = 0
+        """Calls of all runs so far."""
         self._answer()
 
     def _answer(self) -> dict[str, Any]:
@@ -123,7 +131,9 @@ class Load:
 
     def result(self) -> dict[str, Any]:
         """What came of the run."""
-        return self._answer()
+        answer = self._answer()
+        self.calls += answer["calls"]
+        return answer
 
     def run(self, callers: int, seconds: float) -> dict[str, Any]:
         """A whole run."""
@@ -142,6 +152,22 @@ def post(port: int, path: str, body: str, *headers: str) -> str:
     """The text of one POST."""
     lines = [f"POST {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Content-Type: application/json", *headers]
     return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", body])
+
+
+def raw_request(port: int, request: str) -> str:
+    """The body of the answer to one request."""
+    with socket.create_connection(("127.0.0.1", port), 30) as client:
+        client.sendall(request.encode())
+        received = b""
+        while True:
+            head, found, body = received.partition(b"\r\n\r\n")
+            length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE) if found else None
+            if length is not None and len(body) >= int(length[1]):
+                return body.decode()
+            chunk = client.recv(65536)
+            if not chunk:
+                raise SystemExit(f"the connection was closed after {received[:500]!r}")
+            received += chunk
 
 
 def quantile(ordered: list[float], share: float) -> float:

@@ -31,6 +31,12 @@ async def repeatMessageOnce(message: Annotated[str, Meta(max_length=100_000)]) -
 
 
 @tool(risk="read", repeat="read")
+async def tellProcess() -> int:
+    """The process that runs this."""
+    return os.getpid()
+
+
+@tool(risk="read", repeat="read")
 async def beSlow(seconds: float) -> float:
     """Wait."""
     await asyncio.sleep(seconds)

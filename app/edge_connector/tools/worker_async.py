@@ -11,6 +11,7 @@ from types import FrameType
 
 from msgspec import Raw
 
+from edge_connector.core.loops import fastest_loop
 from edge_connector.core.tasks import TaskOwner
 from edge_connector.tools import frames, proctree
 from edge_connector.tools.schemas import BoundTool
@@ -68,7 +69,8 @@ class AsyncServer:
         """Until `Stop` or the end of the line."""
         self._tools = tools
         self._splitter = splitter
-        asyncio.run(self._serve())
+        with asyncio.Runner(loop_factory=fastest_loop()) as runner:
+            runner.run(self._serve())
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
