@@ -12,7 +12,8 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+
+import msgspec
 
 from edge_connector.core.clock import Clock
 from edge_connector.core.errors import EdgeError
@@ -168,7 +169,7 @@ class CallDesk:
             if waited_s >= request.remaining_s:
                 self._end(call, endings.out_of_time(request.tool, request.remaining_s, started=False))
                 return
-            request = replace(request, remaining_s=request.remaining_s - waited_s)
+            request = msgspec.structs.replace(request, remaining_s=request.remaining_s - waited_s)
         self._executor.submit(request)
 
     def _end(self, call: OpenCall, ending: Ending) -> None:

@@ -11,14 +11,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 GIB = 1024**3
 MIB = 1024**2
 
 
-@dataclass(frozen=True, slots=True)
-class CallRequest:
+class CallRequest(Struct, frozen=True):
     """One call to run.
 
     Attributes:
@@ -54,8 +53,7 @@ class OutcomeKind(StrEnum):
     """It started and nobody knows how far it came."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallOutcome:
+class CallOutcome(Struct, frozen=True):
     """The one end of a call. `result` is set when it succeeded; `code` and `message` are set otherwise."""
 
     id: str

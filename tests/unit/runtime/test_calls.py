@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 
+import msgspec
 import pytest
 from msgspec import Raw
 
@@ -390,7 +390,7 @@ def test_a_later_attempt_of_a_running_call_is_the_same_run(desk: CallDesk, link:
 def test_an_interrupted_once_call_never_runs_again(desk: CallDesk, executor: Executor, ledger: Ledger) -> None:
     desk.on_call(m.Call(id="1", tool="once"))
     ledger.marks["1"](Marked())
-    desk.finished(replace(interrupted("1"), tool="once"))
+    desk.finished(msgspec.structs.replace(interrupted("1"), tool="once"))
     desk.on_call(m.Call(id="1", tool="once", attempt=2))
     assert len(executor.submitted) == 1
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from edge_connector.core.errors import UserError
@@ -166,9 +167,7 @@ async def test_odd_text_is_kept_or_replaced_but_never_breaks_the_chain(tmp_path:
         ledger.finished(outcome, is_reported=True)
         failed = failure("2")
         ledger.received(request("2"), tool_info())
-        ledger.finished(
-            type(failed)(**{**{f: getattr(failed, f) for f in failed.__slots__}, "message": odd}), is_reported=True
-        )
+        ledger.finished(msgspec.structs.replace(failed, message=odd), is_reported=True)
         assert (await shown(ledger, "1"))["arguments"] == {"x": "\0"}
         assert (await ledger.verify()).intact
         assert problems == []
