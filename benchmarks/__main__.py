@@ -11,13 +11,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks.beside import beside_table, measure_beside
-from benchmarks.call_path import measure, ratios, table
+from benchmarks.beside import measure_beside
+from benchmarks.call_path import measure, ratios
 from benchmarks.checks import check_after, check_before
 from benchmarks.contestants import Contestant, Peers, edge_caller, edge_http, python_of
 from benchmarks.edge import edge
 from benchmarks.harness import Load, log_line
-from benchmarks.resting import measure_resting, resting_table
+from benchmarks.report import report
+from benchmarks.resting import measure_resting
 
 PEER_NAMES = ("nats", "wamp", "ssh", "mcp")
 PARTS = ("path", "beside", "resting")
@@ -36,19 +37,22 @@ def main() -> None:
     parts = options.only or PARTS
     document: dict[str, Any] = {
         "schemaVersion": 1,
-        "machine": {"cpus": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()},
+        "machine": {
+            "cpus": os.cpu_count(),
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "load": round(os.getloadavg()[0], 1),
+        },
         "rounds": options.rounds,
         "sliceSeconds": options.seconds,
     }
-    tables: list[str] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         home = Path(name)
         if "path" in parts or "beside" in parts:
-            _loaded(home, options, parts, document, tables)
+            _loaded(home, options, parts, document)
         if "resting" in parts:
             document["resting"] = measure_resting(home, starts=5, idle_s=30.0)
-            tables.append(resting_table(document["resting"]))
-    log_line("\n\n".join(tables))
+    log_line(report(document))
     text = json.dumps(document, indent=2)
     if options.output:
         options.output.write_text(text + "\n")
@@ -56,9 +60,7 @@ def main() -> None:
         print(text)
 
 
-def _loaded(
-    home: Path, options: argparse.Namespace, parts: tuple[str, ...], document: dict[str, Any], tables: list[str]
-) -> None:
+def _loaded(home: Path, options: argparse.Namespace, parts: tuple[str, ...], document: dict[str, Any]) -> None:
     with ExitStack() as stack:
         running = stack.enter_context(edge(home))
         check_before(running)
@@ -77,11 +79,9 @@ def _loaded(
             document["levels"], calls = _path(contestants, ours, peers, home, options)
             document["checked"] = check_after(running, calls)
             document["ratios"] = ratios(document["levels"])
-            tables.append(table(document["levels"], document["ratios"]))
         if "beside" in parts:
             python = python_of(peers)
             document.update(measure_beside(running, python, rounds=options.rounds, seconds=max(options.seconds, 1.0)))
-            tables.append(beside_table(document))
 
 
 def _path(

@@ -46,7 +46,7 @@ def measure_beside(edge: Edge, python: str, *, rounds: int, seconds: float) -> d
     others: dict[str, Load] = {}
     for name, (tool, arguments) in TROUBLE.items():
         request = post(edge.api_port, "/api/v1/calls", call_body(tool, json.dumps(arguments)), authorization)
-        config = {"kind": "http", "port": edge.api_port, "request": request, "expected": '"outcome"', "callers": 1}
+        config = {"kind": "http", "port": edge.api_port, "request": request, "expected": '"outcome"'}
         others[name] = Load(python, config, log)
     slices = {name: Slices() for name in ("alone", "busyProcess", *TROUBLE)}
     try:

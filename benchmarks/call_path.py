@@ -98,9 +98,10 @@ def ratios(levels: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 PEERS = ("nats", "ssh", "wamp", "mcp")
 
 
-def table(levels: dict[str, dict[str, Any]], compared: list[dict[str, Any]]) -> str:
-    """Both as Markdown."""
-    lines = ["| calls/s (p50 / p99 ms) | " + " | ".join(f"{n} callers" for n in LEVELS) + " | CPU s per 10k calls |"]
+def rates_table(levels: dict[str, dict[str, Any]]) -> str:
+    """Rates, latencies and processor time as Markdown."""
+    counts = " | ".join(f"{callers} caller{'s' if callers > 1 else ''}" for callers in LEVELS)
+    lines = [f"| calls/s (p50 / p99 ms) | {counts} | CPU s per 10k calls at {LEVELS[-1]} |"]
     lines.append("|---|" + "---|" * (len(LEVELS) + 1))
     for name in next(iter(levels.values())):
         cells = []
@@ -110,7 +111,13 @@ def table(levels: dict[str, dict[str, Any]], compared: list[dict[str, Any]]) -> 
         last = levels[str(LEVELS[-1])][name]["cpuPer10k"]
         cpu = ", ".join(f"{part} {seconds:.2f}" for part, seconds in last.items() if part != "served")
         lines.append(f"| {name} | " + " | ".join(cells) + f" | {cpu} |")
-    lines += ["", "| ratio of rates (required) | " + " | ".join(f"{n} callers" for n in LEVELS) + " |"]
+    return "\n".join(lines)
+
+
+def ratios_table(compared: list[dict[str, Any]]) -> str:
+    """Ours to each peer as Markdown."""
+    counts = " | ".join(f"{callers} caller{'s' if callers > 1 else ''}" for callers in LEVELS)
+    lines = [f"| calls/s as a ratio (required) | {counts} |"]
     lines.append("|---|" + "---|" * len(LEVELS))
     for row in compared:
         cells = []

@@ -16,7 +16,6 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
-MAX_CALLERS = 128
 
 
 class Process:
@@ -107,7 +106,7 @@ class Load:
     def __init__(self, python: str, config: dict[str, Any], log: Path) -> None:
         with log.open("ab") as errors:
             self.popen = subprocess.Popen(
-                [python, "-m", "benchmarks.load", json.dumps({"callers": MAX_CALLERS, **config})],
+                [python, "-m", "benchmarks.load", json.dumps(config)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, cwd=ROOT,
             )  # fmt: skip
         self._log = log

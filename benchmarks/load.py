@@ -47,8 +47,8 @@ class Run:
 class Client(Protocol):
     """Keeps callers busy."""
 
-    async def open(self) -> None:
-        """Connect everything."""
+    async def open(self, callers: int) -> None:
+        """Be connected for so many callers."""
         ...
 
     def start(self, run: Run, callers: int) -> None:
@@ -105,7 +105,13 @@ class HttpCaller(asyncio.Protocol):
             self._run = None
             run.caller_done()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is connected."""
+        return self._transport is not None and not self._transport.is_closing()
+
     def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
         if self._run is not None:
             self._run.fail(f"the connection was lost: {exc}")
 
@@ -117,13 +123,14 @@ class HttpClient:
         self._config = config
         self._callers: list[HttpCaller] = []
 
-    async def open(self) -> None:
-        """Connect them all."""
+    async def open(self, callers: int) -> None:
+        """Connect those that are not; servers close connections that rest."""
         config, loop = self._config, asyncio.get_running_loop()
-        for _ in range(config["callers"]):
-            caller = HttpCaller(config["request"].encode(), config["expected"].encode())
-            await loop.create_connection(lambda caller=caller: caller, "127.0.0.1", config["port"])  # type: ignore[misc]
-            self._callers.append(caller)
+        while len(self._callers) < callers:
+            self._callers.append(HttpCaller(config["request"].encode(), config["expected"].encode()))
+        for caller in self._callers[:callers]:
+            if not caller.is_open:
+                await loop.create_connection(lambda caller=caller: caller, "127.0.0.1", config["port"])  # type: ignore[misc]
 
     def start(self, run: Run, callers: int) -> None:
         for caller in self._callers[:callers]:
@@ -249,9 +256,12 @@ class WebSocketClient:
 
     def __init__(self, config: dict[str, Any]) -> None:
         self._config = config
+        self._caller: WebSocketCaller | None = None
 
-    async def open(self) -> None:
+    async def open(self, callers: int) -> None:
         """Connect and shake hands."""
+        if self._caller is not None:
+            return
         loop = asyncio.get_running_loop()
         _, self._caller = await loop.create_connection(
             lambda: WebSocketCaller(self._config), "127.0.0.1", self._config["port"]
@@ -259,6 +269,7 @@ class WebSocketClient:
         await self._caller.welcomed
 
     def start(self, run: Run, callers: int) -> None:
+        assert self._caller is not None, "opened before"
         self._caller.start(run, callers)
 
 
@@ -298,9 +309,12 @@ class NatsClient(LibraryClient):
         super().__init__()
         self._config = config
         self._payload = config["arguments"].encode()
+        self._connection: Any = None
 
-    async def open(self) -> None:
+    async def open(self, callers: int) -> None:
         """Connect."""
+        if self._connection is not None:
+            return
         import nats
 
         self._connection = await nats.connect(f"nats://127.0.0.1:{self._config['port']}")
@@ -317,9 +331,12 @@ class WampClient(LibraryClient):
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
         self._config = config
+        self._session: Any = None
 
-    async def open(self) -> None:
+    async def open(self, callers: int) -> None:
         """Join the realm."""
+        if self._session is not None:
+            return
         from benchmarks.peers.wamp_worker import join
 
         self._session = await join(self._config["port"])
@@ -342,13 +359,14 @@ async def serve(config: dict[str, Any]) -> None:
     """Connect, then one run for each line on stdin."""
     loop = asyncio.get_running_loop()
     client = CLIENTS[config["kind"]](config)
-    await client.open()
+    await client.open(1)
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     print(json.dumps({"ready": True}), flush=True)
     while line := await reader.readline():
         order = json.loads(line)
         callers = order["callers"]
+        await client.open(callers)
         run = Run(callers, order["seconds"])
         began, cpu = time.perf_counter(), time.process_time()
         client.start(run, callers)

@@ -28,5 +28,5 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 if __name__ == "__main__":
     uvicorn.run(
         application, port=int(sys.argv[1]), http="httptools", loop="uvloop", lifespan="off", log_level="error",
-        access_log=False, proxy_headers=False, server_header=False, date_header=False,
+        access_log=False, proxy_headers=False, server_header=False, date_header=False, timeout_keep_alive=75,
     )  # fmt: skip

@@ -18,7 +18,7 @@ def main(port: int) -> None:
         return message
 
     application = server.streamable_http_app(stateless_http=True, json_response=True)
-    uvicorn.run(application, port=port, loop="uvloop", log_level="error", access_log=False)
+    uvicorn.run(application, port=port, loop="uvloop", log_level="error", access_log=False, timeout_keep_alive=75)
 
 
 if __name__ == "__main__":
