@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import shutil
 import socket
@@ -19,6 +18,7 @@ from benchmarks.harness import ROOT, Process, running, wait_for
 
 CLI = [sys.executable, "-m", "edge_connector.cli.main"]
 TOOLS = ROOT / "benchmarks" / "tools"
+REGISTERED = b"registered session="
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Edge:
     deployment: str
     home: Path
     registered_ms: float
-    """From starting `edge-connector run` until /healthz answered 200."""
+    """From starting `edge-connector run` until it was registered."""
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -76,7 +76,9 @@ def edge(home: Path, command_line: list[str] = CLI, **environment: str) -> Itera
         }  # fmt: skip
         began = time.perf_counter()
         with running([*CLI, "run"], home / "connector.log", **settings) as connector:
-            wait_for(lambda: is_ready(health_port_of(installation)) or not connector.alive, "the connector")
+            # Its log says so. Asking the health port would make it load an HTTP server that nobody needs here.
+            said = home / "connector.log"
+            wait_for(lambda: REGISTERED in said.read_bytes() or not connector.alive, "the connector")
             took_ms = (time.perf_counter() - began) * 1000
             api_port, rpc_port = (int(url.rpartition(":")[2]) for url in (api, rpc))
             yield Edge(platform, connector, api_port, rpc_port, token, deployment, installation, took_ms)
@@ -100,15 +102,6 @@ async def set_up(api: str, log: Path) -> tuple[str, str, str]:
     async with PlatformClient(api, provide) as client:
         made = await client.call(CREATE_DEPLOYMENT, DeploymentRequest(name="bench"))
     return token, made.id, made.secret
-
-
-def health_port_of(installation: Path) -> int:
-    """Which port a starting connector took, as its lock file says; 0 while it does not."""
-    try:
-        found = json.loads((installation / "edge-runtime.lock").read_text())
-    except (OSError, ValueError):
-        return 0
-    return int(found.get("healthPort", 0))
 
 
 def is_ready(port: int) -> bool:

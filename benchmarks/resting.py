@@ -47,6 +47,8 @@ def _memory(runtime: psutil.Process) -> dict[str, float]:
         "runtimeRssMb": round(runtime.memory_info().rss / MIB, 1),
         "workerRssMb": round(max(workers), 1),
         "workers": len(workers),
+        "totalRssMb": round((runtime.memory_info().rss + sum(workers) * MIB) / MIB, 1),
+        "allowedRssMb": TARGETS["runtimeRssMb"] + TARGETS["workerRssMb"] * len(workers),
     }
 
 
@@ -59,5 +61,7 @@ def resting_table(document: dict[str, Any]) -> str:
         ("idle processor time, with workers", "idleCpuPercent", "%"),
     ]
     lines = ["| at rest | measured | target |", "|---|---|---|"]
+    total = f"| idle memory of the runtime and its {document['workers']:g} workers together"
     lines += [f"| {words} | {document[key]:g} {unit} | {TARGETS[key]:g} {unit} |" for words, key, unit in rows]
+    lines.append(f"{total} | {document['totalRssMb']:g} MB | {document['allowedRssMb']:g} MB |")
     return "\n".join(lines)
