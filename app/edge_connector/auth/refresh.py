@@ -85,15 +85,23 @@ async def renewed(
             raise SignInEnded(refusal.message) from refusal
         hide(answer.access_token)
         hide(answer.refresh_token)
-        new = await asyncio.to_thread(
-            save_token,
-            config,
-            answer.access_token,
-            now=clock.wall(),
-            refresh_token=answer.refresh_token or again.refresh_token,
-            vault=vault,
-            is_fresh=True,
-        )
+        refresh_token = answer.refresh_token or again.refresh_token
+        try:
+            new = await asyncio.to_thread(
+                save_token,
+                config,
+                answer.access_token,
+                now=clock.wall(),
+                refresh_token=refresh_token,
+                vault=vault,
+                is_fresh=True,
+            )
+        except NeedsLogin:
+            # With a clock that is set right they will be good; the old refresh token is used up.
+            await asyncio.to_thread(
+                vault.write, Kind.TOKEN, {"token": answer.access_token, "refreshToken": refresh_token}
+            )
+            raise
     log.info("token renewed expires_in_s=%.0f", (new.info.expires_at or clock.wall()) - clock.wall())
     return new
 

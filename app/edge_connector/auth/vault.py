@@ -110,6 +110,19 @@ class Vault:
             or not has_session_keyring(self._environ)
         )
 
+    def expect_write(self, kind: Kind) -> None:
+        """See whether `write` would find its place open, before a person goes to any trouble.
+
+        Raises:
+            KeyringLocked: it would not.
+        """
+        if self.prefers_file(kind):
+            return
+        try:
+            self._keyring.read(kind)
+        except KeyringUnavailable:
+            pass  # then it will be the file
+
     def read(self, kind: Kind, *, hint: str = "") -> Kept | None:
         """What is kept; None when nothing is.
 

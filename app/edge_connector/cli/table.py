@@ -13,6 +13,7 @@ from edge_connector.core.printable import json_text, lines
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("edge_connector.cli.demo", "Start a platform and a connector here and call real tools."),
+    "auth": ("edge_connector.cli.auth", "Sign in, and see, end or renew the sign-in."),
     "run": ("edge_connector.cli.run", "Run the connector in the foreground."),
     "stop": ("edge_connector.cli.local", "Stop the connector of this installation directory."),
     "status": ("edge_connector.cli.local", "Show the state of the running connector."),

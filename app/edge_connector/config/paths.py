@@ -146,6 +146,12 @@ def instance_id(directory: Path) -> str:
     return made
 
 
+def known_instance_id(directory: Path) -> str:
+    """The identity of this installation without making one; empty when no connector ran here yet."""
+    known = _read_instance(InstallationPaths(directory).instance_file)
+    return str(known.get("instanceId", "")) if known.get("directory") == str(directory.resolve()) else ""
+
+
 def _read_instance(path: Path) -> Mapping[str, object]:
     try:
         found = read_json_object(path, prefix="instance")
