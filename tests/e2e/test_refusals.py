@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from edge_connector.platform_api import operations as ops
+from edge_connector.platform_api.people import RotateRequest
 from tests.e2e.access import Access
 from tests.support.processes import problem_codes, run_command, running_connector
 from tests.support.scripted_platform import ScriptedPlatform
@@ -58,7 +59,9 @@ async def test_a_deployment_deleted_while_connected_needs_a_person(access: Acces
 
 async def test_a_rotated_secret_needs_a_person_and_the_new_one_works(access: Access, home: Path) -> None:
     async with access.connector(home) as fixed:
-        renewed = await access.client.call(ops.ROTATE_SECRET, path={"id": fixed.deployment.id})
+        renewed = await access.client.call(
+            ops.ROTATE_SECRET, RotateRequest(keep_old_for_s=0), path={"id": fixed.deployment.id}
+        )
         status = await fixed.process.until_state("needs_you")
         assert problem_codes(status) == ["credentials_revoked"]
         assert await fixed.process.stop() == 0

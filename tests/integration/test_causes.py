@@ -28,6 +28,7 @@ from edge_connector.core.status import State
 from edge_connector.link import supervisor, transport
 from edge_connector.link.transport import LinkDown
 from edge_connector.platform_api import operations as ops
+from edge_connector.platform_api.people import RotateRequest
 from edge_connector.platform_server.signing import SigningKey
 from edge_connector.runtime.app import ConnectorRuntime
 from edge_connector.wire import messages as m
@@ -209,7 +210,7 @@ async def secret_that_is_changed(home: Path, monkeypatch: pytest.MonkeyPatch) ->
         edge = await platform.deploy()
 
         async def rotate() -> None:
-            await platform.client.call(ops.ROTATE_SECRET, path={"id": edge.id})
+            await platform.client.call(ops.ROTATE_SECRET, RotateRequest(keep_old_for_s=0), path={"id": edge.id})
 
         yield Scene(environment(platform.rpc_url, edge.id, edge.secret), then=rotate, same_again=False)
 

@@ -43,7 +43,10 @@ SHOWN_ONCE: dict[tuple[str, ...], re.Pattern[str]] = {
 }
 """First words of the commands whose purpose is to show a secret, and where exactly they do."""
 
-_LEARNED_FIELDS = ("secret", "token", "server_token", "session_token", "code")
+_LEARNED_FIELDS = (
+    "secret", "token", "server_token", "session_token", "code", "password", "device_code", "access_token",
+    "refresh_token",
+)  # fmt: skip
 """Of the platform's answers and of the set-up request."""
 _SECRET_VARIABLE = re.compile(r"(SECRET|TOKEN|PASSWORD)$")
 _WORKER_WORDS = ("edge_connector.tools.worker", "tool-worker")

@@ -20,6 +20,7 @@ import msgspec
 from edge_connector.core.errors import EdgeError, NeedsLogin, NotConnected, RetryLater, UserError
 from edge_connector.net.sockets import keep_little_unsent
 from edge_connector.platform_api.models import ErrorReply
+from edge_connector.platform_api.oauth import OAuthError
 from edge_connector.platform_api.operations import Operation, Scope
 
 if TYPE_CHECKING:
@@ -101,13 +102,17 @@ class PlatformClient:
             NotConnected: the platform (`platform_unreachable`, `platform_timeout`) or a connector cannot be reached.
             RetryLater: asked too often.
             NeedsLogin: no credentials, or refused ones.
-            UserError: everything else that the platform refuses, with its code; `not_a_platform` when something else
-                answers.
+            UserError: everything else that the platform refuses, with its code (an OAuth endpoint's `error`, such as
+                `authorization_pending`); `not_a_platform` when something else answers.
         """
         url = self.base_url + operation.path.format_map({k: quote(v, safe="") for k, v in (path or {}).items()})
         headers = await self._headers(operation, idempotency_key)
         data = None
-        if body is not None:
+        if body is not None and operation.oauth:
+            fields = {name: value for name, value in msgspec.to_builtins(body).items() if value != ""}
+            data = io.BytesIO(urlencode(fields).encode())
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        elif body is not None:
             # A file object is sent in pieces; a large block of bytes would hold the loop.
             data = io.BytesIO(msgspec.json.encode(body))
             headers["Content-Type"] = "application/json"
@@ -117,7 +122,7 @@ class PlatformClient:
         parameters = _query_parameters(query)
         status, reply = await self._exchange(operation.method, url, data, headers, parameters, timeout_s)
         if status >= 400:
-            raise self._refusal(url, status, reply)
+            raise self._oauth_refusal(status, reply) if operation.oauth else self._refusal(url, status, reply)
         try:
             if operation.media_type != JSON:
                 return msgspec.convert(reply.decode(), operation.response)
@@ -200,6 +205,18 @@ class PlatformClient:
             f"{self.base_url} answered, but it is no Edge Connector platform.",
             hint="Check PLATFORM_API_URL; it is the address of the platform's HTTP API.",
         )
+
+    def _oauth_refusal(self, status: int, content: bytes) -> EdgeError:
+        try:
+            body = msgspec.json.decode(content, type=OAuthError)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._refusal("", status, content)
+        message = body.error_description or f"The platform answered {body.error}."
+        if status == 429:
+            return RetryLater(body.error, message, after_s=60.0)
+        if status in (502, 503, 504):
+            return NotConnected(body.error, message)
+        return UserError(body.error, message)
 
     def _refusal(self, url: str, status: int, content: bytes) -> EdgeError:
         try:

@@ -55,6 +55,8 @@ class SetupRequest(Request):
     organization: Name
     name: Name
     email: Email
+    password: Annotated[str, Meta(max_length=200)] = ""
+    """At least 10 characters; without one the admin cannot sign in to pages."""
 
 
 class SetupReply(Reply):

@@ -9,6 +9,7 @@ import msgspec
 
 from edge_connector import __version__
 from edge_connector.platform_api import models as m
+from edge_connector.platform_api.oauth import OAuthError
 from edge_connector.platform_api.operations import CREATE_CALL, OPERATIONS, Operation, Scope
 
 _REF = "#/components/schemas/{name}"
@@ -16,7 +17,7 @@ _REF = "#/components/schemas/{name}"
 
 def openapi_document(server_url: str = "") -> dict[str, Any]:
     """The document; `server_url` is the base that its paths are relative to."""
-    types: list[Any] = [m.ErrorReply]
+    types: list[Any] = [m.ErrorReply, OAuthError]
     for operation in OPERATIONS:
         types += [t for t in (operation.request, operation.response, operation.query) if t is not None]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
@@ -57,7 +58,7 @@ def _operation_item(
     answer = {"content": {operation.media_type: {"schema": by_type[str(operation.response)]}}}
     failure = {
         "description": "What is wrong and what to do next.",
-        "content": {"application/json": {"schema": by_type[str(m.ErrorReply)]}},
+        "content": {"application/json": {"schema": by_type[str(OAuthError if operation.oauth else m.ErrorReply)]}},
     }
     item: dict[str, Any] = {
         "operationId": operation.name,
@@ -85,7 +86,8 @@ def _operation_item(
     if parameters:
         item["parameters"] = parameters
     if operation.request is not None:
-        content = {"application/json": {"schema": by_type[str(operation.request)]}}
+        media_type = "application/x-www-form-urlencoded" if operation.oauth else "application/json"
+        content = {media_type: {"schema": by_type[str(operation.request)]}}
         item["requestBody"] = {"required": not operation.optional_body, "content": content}
     elif operation.raw_body:
         item["requestBody"] = {"required": True, "content": {"application/json": {"schema": {}}}}

@@ -12,6 +12,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from edge_connector.platform_api import models as m
+from edge_connector.platform_api import oauth as o
+from edge_connector.platform_api import people as p
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
@@ -42,6 +44,7 @@ class Operation(Generic[Req, Res]):
         media_type: of the answer; text when it is not JSON.
         optional_body: whether the body may be left out; then all its defaults hold.
         raw_body: whether the body is any JSON, as large as a result may be.
+        oauth: whether the body is a form and refusals have the form of OAuth (RFC 6749, section 5.2).
     """
 
     name: str
@@ -56,6 +59,7 @@ class Operation(Generic[Req, Res]):
     optional_body: bool = False
     media_type: str = "application/json"
     raw_body: bool = False
+    oauth: bool = False
 
 
 SETUP = Operation(
@@ -85,6 +89,62 @@ CREATE_SESSION_TOKEN = Operation(
     "createSessionToken", "POST", "/api/v1/session-tokens", m.SessionTokenRequest, m.SessionTokenReply, Scope.CALLS,
     "Make a JWT for the user behind the credentials", 201, optional_body=True,
 )  # fmt: skip
+DEVICE_AUTHORIZATION = Operation(
+    "deviceAuthorization", "POST", "/oauth/device_authorization", o.DeviceAuthorizationRequest, o.DeviceAuthorization,
+    Scope.PUBLIC, "Begin the sign-in of a connector: codes for a person to approve (RFC 8628)", oauth=True,
+)  # fmt: skip
+OAUTH_TOKEN = Operation(
+    "oauthToken", "POST", "/oauth/token", o.TokenRequest, o.TokenReply, Scope.PUBLIC,
+    "Tokens for an approved device code, or new ones for a refresh token (RFC 6749)", oauth=True,
+)  # fmt: skip
+OAUTH_REVOKE = Operation(
+    "oauthRevoke", "POST", "/oauth/revoke", o.RevokeRequest, o.Revoked, Scope.PUBLIC,
+    "End the sign-in that a token belongs to (RFC 7009)", oauth=True,
+)  # fmt: skip
+SERVER_METADATA: Operation[None, o.ServerMetadata] = Operation(
+    "serverMetadata", "GET", "/.well-known/oauth-authorization-server", None, o.ServerMetadata, Scope.PUBLIC,
+    "What the OAuth endpoints offer (RFC 8414)",
+)  # fmt: skip
+LIST_ORGANIZATIONS: Operation[None, p.OrganizationList] = Operation(
+    "listOrganizations", "GET", "/api/v1/organizations", None, p.OrganizationList, Scope.CALLS,
+    "List the organizations of the person",
+)  # fmt: skip
+CREATE_ORGANIZATION = Operation(
+    "createOrganization", "POST", "/api/v1/organizations", p.OrganizationRequest, p.Organization, Scope.MANAGE,
+    "Make another organization; the person becomes its admin", 201,
+)  # fmt: skip
+LIST_MEMBERS: Operation[None, p.MemberList] = Operation(
+    "listMembers", "GET", "/api/v1/members", None, p.MemberList, Scope.MANAGE, "List the organization's members"
+)
+SET_ROLE = Operation(
+    "setMemberRole", "PUT", "/api/v1/members/{id}/role", p.RoleRequest, p.Member, Scope.MANAGE,
+    "Give a member another role",
+)  # fmt: skip
+REMOVE_MEMBER: Operation[None, m.Empty] = Operation(
+    "removeMember", "DELETE", "/api/v1/members/{id}", None, m.Empty, Scope.MANAGE,
+    "Remove a member; the person's tokens and sessions of the organization end at once",
+)  # fmt: skip
+LIST_INVITES: Operation[None, p.InviteList] = Operation(
+    "listInvites", "GET", "/api/v1/invites", None, p.InviteList, Scope.MANAGE, "List open invites"
+)
+CREATE_INVITE = Operation(
+    "createInvite", "POST", "/api/v1/invites", p.InviteRequest, p.NewInvite, Scope.MANAGE,
+    "Make an invite link, shown once, good for one person and seven days", 201, optional_body=True,
+)  # fmt: skip
+REVOKE_INVITE: Operation[None, m.Empty] = Operation(
+    "revokeInvite", "DELETE", "/api/v1/invites/{id}", None, m.Empty, Scope.MANAGE, "Revoke an open invite"
+)
+LIST_SESSIONS: Operation[None, p.SignInList] = Operation(
+    "listSessions", "GET", "/api/v1/sessions", None, p.SignInList, Scope.CALLS,
+    "List where the person is signed in: browsers and connectors",
+)  # fmt: skip
+END_SESSION: Operation[None, m.Empty] = Operation(
+    "endSession", "DELETE", "/api/v1/sessions/{id}", None, m.Empty, Scope.CALLS, "Sign the person out in one place"
+)
+LIST_AUDIT: Operation[None, p.AuditList] = Operation(
+    "listAudit", "GET", "/api/v1/audit", None, p.AuditList, Scope.MANAGE, "The audit log, newest first",
+    query=p.AuditQuery,
+)  # fmt: skip
 LIST_SERVER_TOKENS: Operation[None, m.ServerTokenList] = Operation(
     "listServerTokens", "GET", "/api/v1/server-tokens", None, m.ServerTokenList, Scope.MANAGE, "List server tokens"
 )
@@ -110,9 +170,19 @@ DELETE_DEPLOYMENT: Operation[None, m.Empty] = Operation(
     "deleteDeployment", "DELETE", "/api/v1/deployments/{id}", None, m.Empty, Scope.MANAGE,
     "Delete a deployment and close its session",
 )  # fmt: skip
-ROTATE_SECRET: Operation[None, m.NewDeployment] = Operation(
-    "rotateDeploymentSecret", "POST", "/api/v1/deployments/{id}/secret", None, m.NewDeployment, Scope.MANAGE,
-    "Make a new secret; sessions that used the old one are closed",
+ROTATE_SECRET = Operation(
+    "rotateDeploymentSecret", "POST", "/api/v1/deployments/{id}/secret", p.RotateRequest, p.RotatedDeployment,
+    Scope.IDENTITY,
+    "Make a new secret, the old one ending a day later: an admin any, a person the own desktop's, a deployment its own",
+    optional_body=True,
+)  # fmt: skip
+END_OLD_SECRET: Operation[None, m.Empty] = Operation(
+    "endOldDeploymentSecret", "DELETE", "/api/v1/deployments/{id}/old-secret", None, m.Empty, Scope.CALLS,
+    "End the overlap of a rotation now; a person may do so for the own desktop",
+)  # fmt: skip
+REGISTER_DESKTOP = Operation(
+    "registerDesktop", "POST", "/api/v1/deployments/desktop", p.DesktopRequest, p.DesktopDeployment, Scope.CALLS,
+    "The deployment of the person's own installation, with a new secret; made when there is none", 200,
 )  # fmt: skip
 LIST_TOOLS: Operation[None, m.ToolList] = Operation(
     "listTools", "GET", "/api/v1/tools", None, m.ToolList, Scope.CALLS,
@@ -140,8 +210,12 @@ UPLOAD_RESULT: Operation[None, m.StoredResult] = Operation(
 
 OPERATIONS: tuple[Operation[Any, Any], ...] = (
     SETUP, JWKS, OPENAPI, LIVEZ, HEALTHZ, METRICS, WHOAMI, CREATE_SESSION_TOKEN,
+    DEVICE_AUTHORIZATION, OAUTH_TOKEN, OAUTH_REVOKE, SERVER_METADATA,
+    LIST_ORGANIZATIONS, CREATE_ORGANIZATION, LIST_MEMBERS, SET_ROLE, REMOVE_MEMBER,
+    LIST_INVITES, CREATE_INVITE, REVOKE_INVITE, LIST_SESSIONS, END_SESSION, LIST_AUDIT,
     LIST_SERVER_TOKENS, CREATE_SERVER_TOKEN, REVOKE_SERVER_TOKEN,
-    LIST_DEPLOYMENTS, CREATE_DEPLOYMENT, GET_DEPLOYMENT, DELETE_DEPLOYMENT, ROTATE_SECRET,
+    LIST_DEPLOYMENTS, CREATE_DEPLOYMENT, GET_DEPLOYMENT, DELETE_DEPLOYMENT, ROTATE_SECRET, END_OLD_SECRET,
+    REGISTER_DESKTOP,
     LIST_TOOLS, CREATE_CALL, LIST_CALLS, GET_CALL, CANCEL_CALL, UPLOAD_RESULT,
 )  # fmt: skip
 """Every operation of the platform. A route that is not listed here does not exist."""

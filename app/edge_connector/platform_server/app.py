@@ -33,6 +33,13 @@ from edge_connector.platform_server.http.hosts import HostCheck
 from edge_connector.platform_server.identity import Identity
 from edge_connector.platform_server.listening import EmbeddedServer, bind, tls_context
 from edge_connector.platform_server.parts import Parts
+from edge_connector.platform_server.people.audit import KEEP_S as KEEP_AUDIT_S
+from edge_connector.platform_server.people.audit import Audit
+from edge_connector.platform_server.people.devices import DeviceGrants
+from edge_connector.platform_server.people.members import Members
+from edge_connector.platform_server.people.passwords import Passwords
+from edge_connector.platform_server.people.sessions import Sessions
+from edge_connector.platform_server.people.tokens import Tokens
 from edge_connector.platform_server.results.references import References
 from edge_connector.platform_server.results.store import ResultStore
 from edge_connector.platform_server.results.upload import ResultUpload
@@ -197,7 +204,19 @@ class PlatformServer:
             hosts=hosts,
             heartbeat_s=self._config.heartbeat_s,
         )
-        first_start = FirstStart(store, identity, clock)
+        passwords = Passwords()
+        audit = Audit(store.people, identity, clock)
+        tokens = Tokens(store.people, identity, audit, clock, issuer=api_url)
+        sessions = Sessions(
+            store.people,
+            stored.web_sessions,
+            identity=identity,
+            passwords=passwords,
+            tokens=tokens,
+            audit=audit,
+            clock=clock,
+        )
+        first_start = FirstStart(store, identity, passwords, audit, clock)
         first_start.issuer = api_url
         await first_start.open()
         return Parts(
@@ -207,6 +226,11 @@ class PlatformServer:
             fleet=fleet,
             identity=identity,
             deployments=deployments,
+            audit=audit,
+            tokens=tokens,
+            sessions=sessions,
+            members=Members(store.people, identity=identity, passwords=passwords, audit=audit, clock=clock),
+            devices=DeviceGrants(store.people, identity, tokens, audit, clock),
             journal=journal,
             router=router,
             tool_rpc=tool_rpc,
@@ -231,6 +255,8 @@ class PlatformServer:
                     await parts.store.prune(
                         results_before=wall - KEEP_RESULTS_S, calls_before=wall - KEEP_CALLS_S, keep_calls=KEEP_CALLS
                     )
+                    await parts.store.people.prune_people(wall, audit_before=wall - KEEP_AUDIT_S)
+                    parts.sessions.expire()
                 except UserError as error:
                     log.warning("store could not be pruned code=%s error=%s", error.code, error)
             await asyncio.sleep(PRESENCE_S)
@@ -242,6 +268,7 @@ class PlatformServer:
     def _note_presence(self, parts: Parts) -> None:
         parts.store.note_connectors(parts.fleet.take_dirty())
         parts.store.note_token_use(parts.identity.take_uses())
+        parts.store.people.note_web_sessions(parts.sessions.take_seen())
 
     def hurry(self) -> None:
         """A running or later `stop` does not wait for open calls."""

@@ -14,6 +14,9 @@ from edge_connector.wire.close_codes import CloseCode
 
 log = logging.getLogger(__name__)
 
+OVERLAP_S = 24 * 3600
+"""How long the secret before a rotation is good too, unless told otherwise."""
+
 
 class Deployments:
     """Changes to the deployments of all organizations."""
@@ -75,17 +78,42 @@ class Deployments:
         log.info("deployment made deployment=%s type=%s", row.id, row.client_type)
         return self._fleet.add(row, connector)
 
-    async def rotate_secret(self, state: DeploymentState) -> str:
-        """A new secret; the old one is refused from now on, and the session that used it is closed."""
+    async def register_desktop(
+        self, principal: Principal, instance_id: str, host: str
+    ) -> tuple[DeploymentState, str, bool]:
+        """The desktop deployment of a person's installation, its new secret, and whether it was made now.
+
+        The same installation always has the same deployment; the secret it had before goes on for `OVERLAP_S`.
+        """
+        known = self._fleet.of_user(principal.organization_id, principal.user_id, instance_id)
+        state = await self.of_installation(principal, instance_id, host)
+        return state, await self.rotate_secret(state, keep_old_s=OVERLAP_S), known is None
+
+    async def rotate_secret(self, state: DeploymentState, *, keep_old_s: float) -> str:
+        """A new secret; the old one is good for some seconds more, and no secret before that one.
+
+        Sessions that live on a secret which is no longer good are closed then.
+        """
         secret = new_secret("sec")
-        digest = digest_of(secret)
-        await self._store.set_deployment_secret(state.row.id, digest)
-        state.row.secret_digest = digest
-        self._identity.forget()
-        if state.link is not None:
-            state.link.request_close(CloseCode.REVOKED, "the deployment's secret was changed")
-        log.info("deployment secret changed deployment=%s", state.row.id)
+        row, digest = state.row, digest_of(secret)
+        previous = row.secret_digest if keep_old_s > 0 else None
+        until = self._clock.wall() + keep_old_s if previous is not None else 0.0
+        await self._store.set_deployment_secret(row.id, digest, previous=previous, previous_until=until)
+        row.secret_digest, row.previous_secret_digest, row.previous_secret_until = digest, previous, until
+        self._identity.credentials_changed(row.organization_id, "the deployment's secret was changed")
+        log.info("deployment secret changed deployment=%s keep_old_s=%d", row.id, keep_old_s)
         return secret
+
+    async def end_previous_secret(self, state: DeploymentState) -> bool:
+        """End the overlap of a rotation now; False when there was none."""
+        row = state.row
+        if row.previous_secret_digest is None or row.previous_secret_until <= self._clock.wall():
+            return False
+        await self._store.set_deployment_secret(row.id, row.secret_digest)
+        row.previous_secret_digest, row.previous_secret_until = None, 0.0
+        self._identity.credentials_changed(row.organization_id, "the deployment's secret was changed")
+        log.info("previous deployment secret ended deployment=%s", row.id)
+        return True
 
     async def delete(self, state: DeploymentState) -> None:
         """The deployment is gone, with its session."""

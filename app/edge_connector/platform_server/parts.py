@@ -11,6 +11,11 @@ from edge_connector.platform_server.first_start import FirstStart
 from edge_connector.platform_server.fleet import Fleet
 from edge_connector.platform_server.http.hosts import HostCheck
 from edge_connector.platform_server.identity import Identity
+from edge_connector.platform_server.people.audit import Audit
+from edge_connector.platform_server.people.devices import DeviceGrants
+from edge_connector.platform_server.people.members import Members
+from edge_connector.platform_server.people.sessions import Sessions
+from edge_connector.platform_server.people.tokens import Tokens
 from edge_connector.platform_server.results.store import ResultStore
 from edge_connector.platform_server.results.upload import ResultUpload
 from edge_connector.platform_server.signing import SigningKey
@@ -30,6 +35,11 @@ class Parts:
     fleet: Fleet
     identity: Identity
     deployments: Deployments
+    audit: Audit
+    tokens: Tokens
+    sessions: Sessions
+    members: Members
+    devices: DeviceGrants
     journal: CallJournal
     router: CallRouter
     tool_rpc: ToolRpcEndpoint

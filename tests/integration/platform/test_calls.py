@@ -177,7 +177,9 @@ async def test_an_idempotency_key_gives_the_same_call(tmp_path: Path) -> None:
 async def test_who_is_told_an_outcome_by_key_finds_it_kept_already(tmp_path: Path) -> None:
     async with running_platform(tmp_path) as platform:
         edge = await platform.deploy()
-        (file,) = [path for path in platform.config.data.iterdir() if path.read_bytes()[:6] == b"SQLite"]
+        (file,) = [
+            path for path in platform.config.data.iterdir() if path.is_file() and path.read_bytes()[:6] == b"SQLite"
+        ]
         async with connector(platform.rpc_url, pair(edge.id, edge.secret)):
             for number in range(20):
                 reply = await platform.call("echo", {"n": number}, key=f"kept-{number}")

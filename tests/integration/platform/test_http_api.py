@@ -41,7 +41,7 @@ def concrete(path: str) -> str:
 
 
 def add_member(platform: RunningPlatform, organization_id: str, *, role: str, new_organization: bool = False) -> None:
-    """Put a user (and a server token) into the store of a stopped platform, as later releases will by sign-in."""
+    """Put a member (and a server token) into the store of a stopped platform."""
     connection = sqlite3.connect(platform.config.data / "platform.db")
     with connection:
         if new_organization:
@@ -49,8 +49,13 @@ def add_member(platform: RunningPlatform, organization_id: str, *, role: str, ne
                 "INSERT INTO organizations (id, name, active, created_at) VALUES (?, 'Other', 1, 0)", (organization_id,)
             )
         connection.execute(
-            "INSERT INTO users (id, organization_id, email, name, role, created_at) VALUES (?, ?, ?, 'Bob', ?, 0)",
-            (f"usr_{role}_{organization_id}", organization_id, f"bob@{organization_id}.test", role),
+            "INSERT INTO users (id, email, name, password_hash, oidc_subject, active, created_at)"
+            " VALUES (?, ?, 'Bob', '', '', 1, 0)",
+            (f"usr_{role}_{organization_id}", f"bob@{organization_id}.test"),
+        )
+        connection.execute(
+            "INSERT INTO memberships (user_id, organization_id, role, created_at) VALUES (?, ?, ?, 0)",
+            (f"usr_{role}_{organization_id}", organization_id, role),
         )
         connection.execute(
             "INSERT INTO server_tokens (id, organization_id, user_id, name, digest, created_at) VALUES (?,?,?,?,?,0)",
@@ -204,7 +209,7 @@ async def test_another_organization_sees_nothing(tmp_path: Path) -> None:
             assert (await stranger.call(ops.LIST_TOOLS)).tools == []
             assert (await stranger.call(ops.LIST_CALLS)).calls == []
             assert len((await stranger.call(ops.LIST_SERVER_TOKENS)).tokens) == 1
-            missing_ids: tuple[tuple[ops.Operation[None, Any], str], ...] = (
+            missing_ids: tuple[tuple[ops.Operation[Any, Any], str], ...] = (
                 (ops.GET_DEPLOYMENT, edge.id),
                 (ops.DELETE_DEPLOYMENT, edge.id),
                 (ops.ROTATE_SECRET, edge.id),

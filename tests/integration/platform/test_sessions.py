@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from edge_connector.platform_api import models as api
 from edge_connector.platform_api import operations as ops
+from edge_connector.platform_api.people import RotateRequest
 from edge_connector.platform_server.signing import SigningKey
 from edge_connector.platform_server.tool_rpc import connection
 from edge_connector.wire import messages as m
@@ -148,7 +149,7 @@ async def test_deleting_and_rotating_close_the_session(tmp_path: Path) -> None:
     async with running_platform(tmp_path) as platform:
         edge = await platform.deploy()
         async with connector(platform.rpc_url, pair(edge.id, edge.secret)) as peer:
-            fresh = await platform.client.call(ops.ROTATE_SECRET, path={"id": edge.id})
+            fresh = await platform.client.call(ops.ROTATE_SECRET, RotateRequest(keep_old_for_s=0), path={"id": edge.id})
             assert (await peer.closed())[0] == 4410
         assert (await close_of(platform.rpc_url, pair(edge.id, edge.secret), HELLO))[0] == 4401
         async with connector(platform.rpc_url, pair(edge.id, fresh.secret)) as peer:

@@ -10,13 +10,13 @@ from edge_connector.platform_api.operations import Scope
 from edge_connector.platform_server.fleet import Fleet
 from edge_connector.platform_server.identity import FAILED_ATTEMPTS_PER_MINUTE, Identity, digest_of
 from edge_connector.platform_server.signing import SigningKey
+from edge_connector.platform_server.store.people import MembershipRow, UserRow
 from edge_connector.platform_server.store.records import (
     ConnectorRow,
     DeploymentRow,
     OrganizationRow,
     ServerTokenRow,
     StoredIdentity,
-    UserRow,
 )
 
 
@@ -50,7 +50,8 @@ def identity(tmp_path: Path, clock: HandClock) -> Identity:
     connectors = [ConnectorRow(id="con_1", deployment_id="dep_1"), ConnectorRow(id="con_2", deployment_id="dep_2")]
     stored = StoredIdentity(
         organizations=[OrganizationRow(id="org", name="Acme")],
-        users=[UserRow(id="usr_1", organization_id="org", email="a@b", name="Ada", role="member")],
+        users=[UserRow(id="usr_1", email="a@b", name="Ada")],
+        memberships=[MembershipRow(user_id="usr_1", organization_id="org", role="member")],
         server_tokens=[
             ServerTokenRow(id="tok_1", organization_id="org", user_id="usr_1", name="t", digest=digest_of("ect_1"))
         ],
@@ -64,7 +65,7 @@ def identity(tmp_path: Path, clock: HandClock) -> Identity:
 def test_each_kind_of_credentials_has_its_scopes(identity: Identity) -> None:
     token = identity.authenticate(b"Bearer ect_1")
     machine = identity.authenticate(b"Deployment dep_1:sec_1")
-    session, _ = identity.make_session_token(identity.users["usr_1"], issuer="x")
+    session, _ = identity.make_session_token(identity.users["usr_1"], "org", issuer="x")
     person = identity.authenticate(f"bearer {session}".encode())
     assert token is not None
     assert machine is not None
@@ -98,7 +99,7 @@ def test_a_revoked_token_and_a_deactivated_organization_are_refused_at_once(iden
 
 
 def test_a_cached_session_token_expires(identity: Identity, clock: HandClock) -> None:
-    session, _ = identity.make_session_token(identity.users["usr_1"], issuer="x", lifetime_s=60)
+    session, _ = identity.make_session_token(identity.users["usr_1"], "org", issuer="x", lifetime_s=60)
     header = f"Bearer {session}".encode()
     assert identity.authenticate(header) is not None
     clock.now += 61
@@ -121,7 +122,7 @@ def test_failures_are_counted_by_address(identity: Identity) -> None:
 
 
 def test_what_is_left_of_credentials(identity: Identity, clock: HandClock) -> None:
-    session, _ = identity.make_session_token(identity.users["usr_1"], issuer="x", lifetime_s=60)
+    session, _ = identity.make_session_token(identity.users["usr_1"], "org", issuer="x", lifetime_s=60)
     person = identity.authenticate(f"Bearer {session}".encode())
     machine = identity.authenticate(b"Deployment dep_1:sec_1")
     assert person is not None

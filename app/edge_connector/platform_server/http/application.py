@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -16,13 +17,15 @@ from starlette.routing import Route, Router
 
 from edge_connector.core.errors import EdgeError
 from edge_connector.platform_api.operations import CREATE_CALL, HEALTHZ, LIVEZ, OPERATIONS, Operation, Scope
+from edge_connector.platform_server.http.api_request import ApiRequest
 from edge_connector.platform_server.http.bodies import read_body
 from edge_connector.platform_server.http.call_endpoint import CallEndpoint
 from edge_connector.platform_server.http.call_protocol import CallFront
-from edge_connector.platform_server.http.operations import ApiRequest, Operations
+from edge_connector.platform_server.http.operations import Operations
 from edge_connector.platform_server.http.pages import Pages
 from edge_connector.platform_server.identity import Principal
 from edge_connector.platform_server.parts import Parts
+from edge_connector.platform_server.people.refusals import in_oauth_form
 from edge_connector.platform_server.refusals import (
     Refused,
     forbidden,
@@ -91,7 +94,8 @@ class HttpApplication:
         routes = []
         for operation in OPERATIONS:
             if operation is not CREATE_CALL:
-                endpoint = _guarded(self._endpoint(operation, getattr(operations, operation.name)))
+                endpoint = self._endpoint(operation, operations.named(operation.name))
+                endpoint = _guarded(_oauth_guarded(endpoint) if operation.oauth else endpoint)
                 routes.append(Route(operation.path, endpoint, methods=[operation.method]))
         return routes
 
@@ -110,7 +114,7 @@ class HttpApplication:
                 content = await read_body(request)
                 if not content and operation.optional_body:
                     content = b"{}"
-                body = _decoded(decoder, content)
+                body = _form(content, operation.request) if operation.oauth else _decoded(decoder, content)
             query = None
             if operation.query is not None:
                 query = _converted(dict(request.query_params), operation.query)
@@ -118,6 +122,8 @@ class HttpApplication:
             # Connectors compare their clock with it (RFC 9110, section 6.6.1).
             date = {"Date": formatdate(usegmt=True)}
             body = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
+            if operation.oauth:
+                date["Cache-Control"] = "no-store"  # RFC 6749, section 5.1
             return Response(body, operation.status, date, operation.media_type)
 
         return endpoint
@@ -139,11 +145,38 @@ def _decoded(decoder: msgspec.json.Decoder[Any], content: bytes) -> Any:
         raise invalid_request(str(error)) from error
 
 
+def _form(content: bytes, kind: Any) -> Any:
+    """The fields of a form; a repeated one is an error (RFC 6749, section 3.2)."""
+    try:
+        pairs = parse_qsl(content.decode(), keep_blank_values=True, strict_parsing=bool(content), max_num_fields=50)
+    except ValueError as error:
+        raise invalid_request("the body is no form (application/x-www-form-urlencoded)") from error
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise invalid_request("a field is there twice")
+    try:
+        return msgspec.convert(fields, kind)
+    except msgspec.ValidationError as error:
+        raise invalid_request(str(error)) from error
+
+
 def _converted(parameters: dict[str, str], kind: type[msgspec.Struct]) -> Any:
     try:
         return msgspec.convert(parameters, kind, strict=False)
     except msgspec.ValidationError as error:
         raise invalid_request(f"query parameter: {error}") from error
+
+
+def _oauth_guarded(endpoint: Endpoint) -> Endpoint:
+    """Every refusal in the form of OAuth."""
+
+    async def guarded(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except Refused as error:
+            raise in_oauth_form(error) from error
+
+    return guarded
 
 
 def _guarded(endpoint: Endpoint) -> Endpoint:

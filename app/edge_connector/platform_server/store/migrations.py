@@ -52,7 +52,65 @@ ALTER TABLE calls ADD COLUMN late_outcome TEXT;
 CREATE INDEX calls_open ON calls (id) WHERE outcome = '';
 """
 
-MIGRATIONS: tuple[str, ...] = (_V1, _V2)
+# Users of one organization become people with memberships; those with the same e-mail address become one.
+_V3 = """
+ALTER TABLE users RENAME TO users_v2;
+CREATE TABLE users (
+  id TEXT PRIMARY KEY, email TEXT NOT NULL UNIQUE COLLATE NOCASE, name TEXT NOT NULL, password_hash TEXT NOT NULL,
+  oidc_subject TEXT NOT NULL, active INTEGER NOT NULL, created_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE memberships (
+  user_id TEXT NOT NULL REFERENCES users(id) ON DELETE CASCADE,
+  organization_id TEXT NOT NULL REFERENCES organizations(id) ON DELETE CASCADE,
+  role TEXT NOT NULL, created_at REAL NOT NULL, PRIMARY KEY (user_id, organization_id)
+) WITHOUT ROWID;
+CREATE TABLE one_person (old TEXT PRIMARY KEY, kept TEXT NOT NULL) WITHOUT ROWID;
+INSERT INTO one_person SELECT u.id, (
+  SELECT k.id FROM users_v2 k WHERE k.email = u.email COLLATE NOCASE ORDER BY k.created_at, k.id LIMIT 1
+) FROM users_v2 u;
+INSERT INTO users SELECT id, email, name, '', '', 1, created_at FROM users_v2 WHERE id IN (SELECT kept FROM one_person);
+INSERT INTO memberships SELECT p.kept, u.organization_id, MIN(u.role), MIN(u.created_at)
+  FROM users_v2 u JOIN one_person p ON p.old = u.id GROUP BY p.kept, u.organization_id;
+UPDATE server_tokens SET user_id = (SELECT kept FROM one_person WHERE old = user_id)
+  WHERE user_id IN (SELECT old FROM one_person);
+UPDATE deployments SET user_id = (SELECT kept FROM one_person WHERE old = user_id)
+  WHERE user_id IN (SELECT old FROM one_person);
+DROP TABLE users_v2;
+DROP TABLE one_person;
+ALTER TABLE deployments ADD COLUMN previous_secret_digest BLOB;
+ALTER TABLE deployments ADD COLUMN previous_secret_until REAL NOT NULL DEFAULT 0;
+CREATE TABLE web_sessions (
+  digest BLOB PRIMARY KEY, user_id TEXT NOT NULL REFERENCES users(id) ON DELETE CASCADE, organization_id TEXT NOT NULL,
+  created_at REAL NOT NULL, seen_at REAL NOT NULL, expires_at REAL NOT NULL, user_agent TEXT NOT NULL,
+  address TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE invites (
+  id TEXT PRIMARY KEY, digest BLOB NOT NULL UNIQUE,
+  organization_id TEXT NOT NULL REFERENCES organizations(id) ON DELETE CASCADE, role TEXT NOT NULL, email TEXT NOT NULL,
+  created_by TEXT NOT NULL, created_at REAL NOT NULL, expires_at REAL NOT NULL, used_at REAL
+) WITHOUT ROWID;
+CREATE TABLE device_grants (
+  device_digest BLOB PRIMARY KEY, user_code TEXT NOT NULL UNIQUE, client TEXT NOT NULL, host TEXT NOT NULL,
+  instance_id TEXT NOT NULL, scope TEXT NOT NULL, created_at REAL NOT NULL, expires_at REAL NOT NULL,
+  interval_s REAL NOT NULL, state TEXT NOT NULL, user_id TEXT NOT NULL, organization_id TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE refresh_tokens (
+  digest BLOB PRIMARY KEY, family TEXT NOT NULL, user_id TEXT NOT NULL REFERENCES users(id) ON DELETE CASCADE,
+  organization_id TEXT NOT NULL REFERENCES organizations(id) ON DELETE CASCADE,
+  client TEXT NOT NULL, host TEXT NOT NULL, created_at REAL NOT NULL, expires_at REAL NOT NULL,
+  used_at REAL, revoked_at REAL
+) WITHOUT ROWID;
+CREATE INDEX refresh_tokens_by_family ON refresh_tokens (family);
+CREATE INDEX refresh_tokens_by_user ON refresh_tokens (user_id);
+CREATE TABLE audit (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, organization_id TEXT NOT NULL, actor_kind TEXT NOT NULL,
+  actor_id TEXT NOT NULL, actor_name TEXT NOT NULL, action TEXT NOT NULL, subject_kind TEXT NOT NULL,
+  subject_id TEXT NOT NULL, subject_name TEXT NOT NULL, detail TEXT NOT NULL, address TEXT NOT NULL
+);
+CREATE INDEX audit_by_organization ON audit (organization_id, seq);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3)
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> int:

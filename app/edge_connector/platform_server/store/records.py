@@ -10,6 +10,8 @@ from typing import Protocol
 
 import msgspec
 
+from edge_connector.platform_server.store.people import MembershipRow, PeopleStore, UserRow, WebSessionRow
+
 
 class OrganizationRow(msgspec.Struct, kw_only=True):
     """A customer: everything else belongs to one."""
@@ -17,17 +19,6 @@ class OrganizationRow(msgspec.Struct, kw_only=True):
     id: str
     name: str
     active: bool = True
-    created_at: float = 0.0
-
-
-class UserRow(msgspec.Struct, kw_only=True):
-    """A person in an organization."""
-
-    id: str
-    organization_id: str
-    email: str
-    name: str
-    role: str = "admin"
     created_at: float = 0.0
 
 
@@ -56,6 +47,9 @@ class DeploymentRow(msgspec.Struct, kw_only=True):
     user_id: str = ""
     instance_id: str = ""
     created_at: float = 0.0
+    previous_secret_digest: bytes | None = None
+    previous_secret_until: float = 0.0
+    """Until when the secret before the last rotation is good too."""
 
 
 class ConnectorRow(msgspec.Struct, kw_only=True):
@@ -108,9 +102,13 @@ class StoredIdentity(msgspec.Struct, kw_only=True):
 
     organizations: list[OrganizationRow]
     users: list[UserRow]
+    memberships: list[MembershipRow]
     server_tokens: list[ServerTokenRow]
     deployments: list[DeploymentRow]
     connectors: list[ConnectorRow]
+    web_sessions: list[WebSessionRow] = []
+    revoked_families: list[str] = []
+    """Families of refresh tokens whose access tokens may not have expired yet."""
 
 
 class CallFilter(msgspec.Struct, kw_only=True):
@@ -130,6 +128,11 @@ class Store(Protocol):
     All raise `UserError` with `disk_full` or `database_error` when the disk does.
     """
 
+    @property
+    def people(self) -> PeopleStore:
+        """People, their sessions, invites and grants, and the audit log."""
+        ...
+
     async def open(self) -> None:
         """Create or migrate; refuses a store that a newer version made."""
         ...
@@ -144,8 +147,10 @@ class Store(Protocol):
 
     async def put_setting(self, key: str, value: str | None) -> None: ...
 
-    async def set_up(self, organization: OrganizationRow, user: UserRow, token: ServerTokenRow) -> bool:
-        """Make all three unless an organization exists; False when one does. Ends the set-up code."""
+    async def set_up(
+        self, organization: OrganizationRow, user: UserRow, membership: MembershipRow, token: ServerTokenRow
+    ) -> bool:
+        """Make all four unless an organization exists; False when one does. Ends the set-up code."""
         ...
 
     async def add_server_token(self, token: ServerTokenRow) -> None: ...
@@ -154,7 +159,11 @@ class Store(Protocol):
 
     async def add_deployment(self, deployment: DeploymentRow, connector: ConnectorRow) -> None: ...
 
-    async def set_deployment_secret(self, deployment_id: str, digest: bytes) -> None: ...
+    async def set_deployment_secret(
+        self, deployment_id: str, digest: bytes | None, *, previous: bytes | None = None, previous_until: float = 0.0
+    ) -> None:
+        """Keep a new secret, and the one before it until a moment in Unix seconds."""
+        ...
 
     async def remove_deployment(self, deployment_id: str) -> None: ...
 

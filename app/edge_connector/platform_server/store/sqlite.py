@@ -7,12 +7,13 @@ import sqlite3
 from collections.abc import Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from edge_connector.core.sqlite import SqliteDatabase, in_groups
 from edge_connector.platform_server.store.migrations import MIGRATIONS, migrate
+from edge_connector.platform_server.store.people import MembershipRow, UserRow, WebSessionRow
 from edge_connector.platform_server.store.records import (
     CallFilter,
     CallRow,
@@ -21,38 +22,30 @@ from edge_connector.platform_server.store.records import (
     OrganizationRow,
     ServerTokenRow,
     StoredIdentity,
-    UserRow,
     call_id_at,
 )
+from edge_connector.platform_server.store.rows import all_rows, columns, insert
+from edge_connector.platform_server.store.sqlite_people import SqlitePeople
 
 log = logging.getLogger(__name__)
-
-R = TypeVar("R", bound=msgspec.Struct)
 
 PRUNE_CALLS = 2_000
 """Calls deleted in one write, some 10 ms: whoever waits for a commit meanwhile waits for one such step at most."""
 PRUNE_RESULTS = 200
 """Likewise for results, which may be megabytes each."""
 SETUP_CODE_KEY = "setup_code_sha256"
+REVOKED_FAMILIES = "SELECT DISTINCT family FROM refresh_tokens WHERE revoked_at IS NOT NULL"
 
 
-def _columns(row: type[msgspec.Struct]) -> str:
-    return ", ".join(row.__struct_fields__)
-
-
-def _insert(table: str, row: type[msgspec.Struct], *, verb: str = "INSERT") -> str:
-    marks = ", ".join("?" * len(row.__struct_fields__))
-    return f"{verb} INTO {table} ({_columns(row)}) VALUES ({marks})"
-
-
-_INSERT_ORGANIZATION = _insert("organizations", OrganizationRow)
-_INSERT_USER = _insert("users", UserRow)
-_INSERT_TOKEN = _insert("server_tokens", ServerTokenRow)
-_INSERT_DEPLOYMENT = _insert("deployments", DeploymentRow)
-_INSERT_CONNECTOR = _insert("connectors", ConnectorRow)
-_INSERT_CALL = _insert("calls", CallRow)
+_INSERT_ORGANIZATION = insert("organizations", OrganizationRow)
+_INSERT_USER = insert("users", UserRow)
+_INSERT_MEMBERSHIP = insert("memberships", MembershipRow)
+_INSERT_TOKEN = insert("server_tokens", ServerTokenRow)
+_INSERT_DEPLOYMENT = insert("deployments", DeploymentRow)
+_INSERT_CONNECTOR = insert("connectors", ConnectorRow)
+_INSERT_CALL = insert("calls", CallRow)
 # A call is written once open and once ended, or only ended: the later row wins.
-_PUT_CALL = _insert("calls", CallRow, verb="REPLACE")
+_PUT_CALL = insert("calls", CallRow, verb="REPLACE")
 _PLAIN = tuple(
     name
     for name in CallRow.__struct_fields__
@@ -82,6 +75,7 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._database = SqliteDatabase(path)
+        self.people = SqlitePeople(self._database)
 
     async def open(self) -> None:
         self._database.open()
@@ -99,11 +93,14 @@ class SqliteStore:
     async def load(self) -> StoredIdentity:
         def read(connection: sqlite3.Connection) -> StoredIdentity:
             return StoredIdentity(
-                organizations=_all(connection, "organizations", OrganizationRow),
-                users=_all(connection, "users", UserRow),
-                server_tokens=_all(connection, "server_tokens", ServerTokenRow),
-                deployments=_all(connection, "deployments", DeploymentRow),
-                connectors=_all(connection, "connectors", ConnectorRow),
+                organizations=all_rows(connection, "organizations", OrganizationRow),
+                users=all_rows(connection, "users", UserRow),
+                memberships=all_rows(connection, "memberships", MembershipRow),
+                server_tokens=all_rows(connection, "server_tokens", ServerTokenRow),
+                deployments=all_rows(connection, "deployments", DeploymentRow),
+                connectors=all_rows(connection, "connectors", ConnectorRow),
+                web_sessions=all_rows(connection, "web_sessions", WebSessionRow),
+                revoked_families=[row[0] for row in connection.execute(REVOKED_FAMILIES)],
             )
 
         return await self._database.read(read)
@@ -120,12 +117,15 @@ class SqliteStore:
         else:
             await self._change("REPLACE INTO settings (key, value) VALUES (?, ?)", (key, value))
 
-    async def set_up(self, organization: OrganizationRow, user: UserRow, token: ServerTokenRow) -> bool:
+    async def set_up(
+        self, organization: OrganizationRow, user: UserRow, membership: MembershipRow, token: ServerTokenRow
+    ) -> bool:
         def write(connection: sqlite3.Connection) -> bool:
             if connection.execute("SELECT 1 FROM organizations LIMIT 1").fetchone():
                 return False
             connection.execute(_INSERT_ORGANIZATION, msgspec.structs.astuple(organization))
             connection.execute(_INSERT_USER, msgspec.structs.astuple(user))
+            connection.execute(_INSERT_MEMBERSHIP, msgspec.structs.astuple(membership))
             connection.execute(_INSERT_TOKEN, msgspec.structs.astuple(token))
             connection.execute("DELETE FROM settings WHERE key=?", (SETUP_CODE_KEY,))
             return True
@@ -145,8 +145,11 @@ class SqliteStore:
 
         await self._database.write(write)
 
-    async def set_deployment_secret(self, deployment_id: str, digest: bytes) -> None:
-        await self._change("UPDATE deployments SET secret_digest=? WHERE id=?", (digest, deployment_id))
+    async def set_deployment_secret(
+        self, deployment_id: str, digest: bytes | None, *, previous: bytes | None = None, previous_until: float = 0.0
+    ) -> None:
+        sql = "UPDATE deployments SET secret_digest=?, previous_secret_digest=?, previous_secret_until=? WHERE id=?"
+        await self._change(sql, (digest, previous, previous_until, deployment_id))
 
     async def remove_deployment(self, deployment_id: str) -> None:
         await self._change("DELETE FROM deployments WHERE id=?", (deployment_id,))
@@ -161,7 +164,7 @@ class SqliteStore:
         return await self._one_call("organization_id=? AND idempotency_key=?", (organization_id, key))
 
     async def _one_call(self, where: str, parameters: tuple[str, ...]) -> CallRow | None:
-        sql = f"SELECT {_columns(CallRow)} FROM calls WHERE {where}"
+        sql = f"SELECT {columns(CallRow)} FROM calls WHERE {where}"
         row = await self._database.read(lambda connection: connection.execute(sql, parameters).fetchone())
         return CallRow(**dict(zip(CallRow.__struct_fields__, row, strict=True))) if row else None
 
@@ -177,8 +180,8 @@ class SqliteStore:
             where.append("id < ?")
             parameters.append(which.before)
         # Results may be megabytes: a list goes without them.
-        columns = _columns(CallRow).replace("result, ", "NULL, ")
-        sql = f"SELECT {columns} FROM calls WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"
+        wanted_columns = columns(CallRow).replace("result, ", "NULL, ")
+        sql = f"SELECT {wanted_columns} FROM calls WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"
         rows = await self._database.read(
             lambda connection: connection.execute(sql, (*parameters, which.limit)).fetchall()
         )
@@ -245,10 +248,3 @@ class SqliteStore:
 
     async def _change(self, sql: str, parameters: Sequence[Any]) -> int:
         return await self._database.write(lambda connection: connection.execute(sql, parameters).rowcount)
-
-
-def _all(connection: sqlite3.Connection, table: str, row: type[R]) -> list[R]:
-    found = connection.execute(f"SELECT {_columns(row)} FROM {table}").fetchall()
-    return [
-        msgspec.convert(dict(zip(row.__struct_fields__, values, strict=True)), row, strict=False) for values in found
-    ]

@@ -306,19 +306,22 @@ class Connection:
             return
         self._arm()
 
-    def end_at_expiry(self, seconds_left: Callable[[], float]) -> None:
-        """Close once the credentials have expired.
+    def end_at_expiry(self, seconds_left: Callable[[], float], reason: str = "the session token has expired") -> None:
+        """Close once the credentials have expired; asked again, the new terms count.
 
         Args:
             seconds_left: until then; infinite when they never expire. Asked again now and then, because the clock that
                 credentials go by may be set, and goes on while a machine sleeps.
         """
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
         left = seconds_left()
         if left <= 0:
-            log.info("session token expired address=%s", self.address)
-            self.request_close(CloseCode.REVOKED, "the session token has expired")
+            log.info("credentials expired address=%s", self.address)
+            self.request_close(CloseCode.REVOKED, reason)
         elif left != math.inf and not self.is_closing:
-            self._expiry = self._loop.call_later(min(left, EXPIRY_CHECK_S), self.end_at_expiry, seconds_left)
+            self._expiry = self._loop.call_later(min(left, EXPIRY_CHECK_S), self.end_at_expiry, seconds_left, reason)
 
     def last_received_wall(self) -> float:
         """Unix seconds of the last frame."""

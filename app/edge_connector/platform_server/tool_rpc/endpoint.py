@@ -72,12 +72,14 @@ class ToolRpcEndpoint:
         self._tasks = TaskOwner("tool_rpc")
         self._handshakes = asyncio.Semaphore(MAX_HANDSHAKES)
         self._strangers = 0
-        self._connections: set[Connection] = set()
+        self._connections: dict[Connection, tuple[str, bytes]] = {}
+        """Organization and `Authorization` value of those that were admitted."""
         self._all_gone = asyncio.Event()
         self._all_gone.set()
         self._callers: set[CallerLink] = set()
         self._caller_calls = CallerCalls()
         self._is_stopping = False
+        identity.on_change.append(self.end_refused)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -161,7 +163,8 @@ class ToolRpcEndpoint:
             principal = self._identity.authenticate(header)
             if principal is None:
                 raise ProtocolError(CloseCode.REVOKED, "the credentials were revoked")
-            connection.end_at_expiry(lambda: self._identity.seconds_left(principal))
+            self._connections[connection] = (principal.organization_id, header)
+            self._end_at_expiry(connection, principal)
             if hello.role is m.Role.CALLER:
                 release()
                 return self._admit_caller(connection, principal)
@@ -177,12 +180,12 @@ class ToolRpcEndpoint:
     ) -> None:
         await socket.send({"type": "websocket.accept", "subprotocol": m.SUBPROTOCOL})
         connection = Connection(socket, address=address, tasks=self._tasks)
-        self._connections.add(connection)
+        self._connections[connection] = ("", b"")
         self._all_gone.clear()
         try:
             await connection.run(on_hello)
         finally:
-            self._connections.discard(connection)
+            self._connections.pop(connection, None)
             if not self._connections:
                 self._all_gone.set()
             if isinstance(connection.peer, CallerLink):
@@ -280,13 +283,24 @@ class ToolRpcEndpoint:
 
     # ---- ending
 
-    def close_callers(self, organization_id: str) -> None:
-        """Close the sessions of callers whose credentials are no longer good."""
-        for link in list(self._callers):
-            principal = link.principal
-            is_token = principal.organization_id == organization_id and principal.kind == "server_token"
-            if is_token and principal.id not in self._identity.server_tokens:
-                link.request_close(CloseCode.REVOKED, "the server token was revoked")
+    def end_refused(self, organization_id: str, reason: str) -> None:
+        """Close the sessions of an organization whose credentials are no longer good."""
+        for connection, (of, header) in list(self._connections.items()):
+            if of == organization_id:
+                principal = self._identity.authenticate(header)
+                if principal is None:
+                    connection.request_close(CloseCode.REVOKED, reason)
+                else:
+                    # What was good for ever may be good for some hours now: the old secret of a deployment.
+                    self._end_at_expiry(connection, principal)
+
+    def _end_at_expiry(self, connection: Connection, principal: Principal) -> None:
+        if principal.kind == "deployment":
+            connection.end_at_expiry(
+                lambda: self._identity.seconds_left(principal), "the deployment's secret was changed"
+            )
+        else:
+            connection.end_at_expiry(lambda: self._identity.seconds_left(principal))
 
     def announce_drain(self) -> None:
         """Take no new sessions, and tell each peer when to dial again; the moments are spread."""

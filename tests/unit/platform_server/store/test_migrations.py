@@ -13,6 +13,7 @@ from edge_connector.platform_server.store.records import CallFilter
 from edge_connector.platform_server.store.sqlite import SqliteStore
 
 FIXTURE = Path(__file__).with_name("store_v1.sql")
+FIXTURE_V2 = Path(__file__).with_name("store_v2.sql")
 
 
 def schema(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
@@ -45,6 +46,61 @@ async def test_a_store_of_version_1_opens_with_everything_in_it(tmp_path: Path) 
     assert migrated.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
     migrated.close()
     fresh.close()
+
+
+async def test_a_store_of_version_2_loses_nothing_and_its_users_become_people_with_memberships(tmp_path: Path) -> None:
+    path = tmp_path / "platform.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(FIXTURE_V2.read_text())
+    before = {
+        table: connection.execute(f"SELECT {columns} FROM {table} ORDER BY 1").fetchall()
+        for table, columns in UNCHANGED.items()
+    }
+    connection.close()
+    store = SqliteStore(path)
+    await store.open()
+    try:
+        stored = await store.load()
+        assert [(user.id, user.email, user.name, user.password_hash, user.active) for user in stored.users] == [
+            ("usr_1", "ada@acme.test", "Ada", "", True),
+            ("usr_2", "bob@acme.test", "Bob", "", True),
+        ]
+        assert sorted((m.user_id, m.organization_id, m.role, m.created_at) for m in stored.memberships) == [
+            ("usr_1", "org_1", "admin", 1700000000.0),
+            ("usr_1", "org_2", "member", 1700000003.0),
+            ("usr_2", "org_1", "member", 1700000002.0),
+        ]
+        # What the second row of the same person owned is the person's.
+        assert {token.id: token.user_id for token in stored.server_tokens} == {"tok_1": "usr_1", "tok_2": "usr_1"}
+        assert {row.id: row.user_id for row in stored.deployments} == {"dep_1": "", "dep_2": "usr_1"}
+        assert {row.previous_secret_digest for row in stored.deployments} == {None}
+        assert stored.web_sessions == []
+    finally:
+        await store.close()
+    connection = sqlite3.connect(path)
+    for table, rows in before.items():
+        assert connection.execute(f"SELECT {UNCHANGED[table]} FROM {table} ORDER BY 1").fetchall() == rows, table
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    with pytest.raises(sqlite3.IntegrityError):
+        connection.execute("INSERT INTO users VALUES ('usr_9', 'ADA@acme.test', 'x', '', '', 1, 0)")
+    fresh = sqlite3.connect(":memory:")
+    migrate(fresh, Path("memory"))
+    assert schema(connection) == schema(fresh)
+    connection.close()
+    fresh.close()
+
+
+UNCHANGED = {
+    "settings": "*",
+    "organizations": "*",
+    "server_tokens": "id, organization_id, name, digest, created_at, last_used_at",
+    "deployments": "id, organization_id, name, description, client_type, runtime_kind, secret_digest, instance_id,"
+    " created_at",
+    "connectors": "*",
+    "calls": "*",
+}
+"""Tables of version 2 with the columns that stay as they are."""
 
 
 def test_a_migration_of_the_newest_store_changes_nothing() -> None:

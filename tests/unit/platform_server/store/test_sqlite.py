@@ -12,6 +12,7 @@ import pytest
 
 from edge_connector.core.sqlite import SqliteDatabase
 from edge_connector.platform_server.store import sqlite
+from edge_connector.platform_server.store.people import MembershipRow, UserRow
 from edge_connector.platform_server.store.records import (
     CallFilter,
     CallRow,
@@ -20,13 +21,13 @@ from edge_connector.platform_server.store.records import (
     OrganizationRow,
     ServerTokenRow,
     Store,
-    UserRow,
     call_id_at,
 )
 from edge_connector.platform_server.store.sqlite import SETUP_CODE_KEY, SqliteStore
 
 ORGANIZATION = OrganizationRow(id="org_1", name="Acme", created_at=1.5)
-USER = UserRow(id="usr_1", organization_id="org_1", email="a@b", name="Ada", created_at=2.0)
+USER = UserRow(id="usr_1", email="a@b", name="Ada", created_at=2.0)
+MEMBERSHIP = MembershipRow(user_id="usr_1", organization_id="org_1", role="admin", created_at=2.0)
 TOKEN = ServerTokenRow(id="tok_1", organization_id="org_1", user_id="usr_1", name="t", digest=b"\x01" * 32)
 DEPLOYMENT = DeploymentRow(id="dep_1", organization_id="org_1", name="edge", secret_digest=b"\x02" * 32)
 CONNECTOR = ConnectorRow(id="con_1", deployment_id="dep_1")
@@ -53,7 +54,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     made = SqliteStore(tmp_path / "store.db")
     await made.open()
     await made.put_setting(SETUP_CODE_KEY, "00")
-    assert await made.set_up(ORGANIZATION, USER, TOKEN)
+    assert await made.set_up(ORGANIZATION, USER, MEMBERSHIP, TOKEN)
     await made.add_deployment(DEPLOYMENT, CONNECTOR)
     yield made
     await made.close()
@@ -67,6 +68,7 @@ async def test_identity_comes_back_as_it_was_put_in(store: Store) -> None:
     stored = await store.load()
     assert stored.organizations == [ORGANIZATION]
     assert stored.users == [USER]
+    assert stored.memberships == [MEMBERSHIP]
     assert stored.server_tokens == [TOKEN]
     assert stored.deployments == [DEPLOYMENT]
     assert stored.connectors == [CONNECTOR]
@@ -75,12 +77,12 @@ async def test_identity_comes_back_as_it_was_put_in(store: Store) -> None:
 
 async def test_set_up_happens_once(store: Store) -> None:
     other = msgspec.structs.replace(ORGANIZATION, id="org_2")
-    assert not await store.set_up(other, USER, TOKEN)
+    assert not await store.set_up(other, USER, MEMBERSHIP, TOKEN)
     assert len((await store.load()).organizations) == 1
 
 
 async def test_changes_and_removals(store: Store) -> None:
-    await store.set_deployment_secret("dep_1", b"\x03" * 32)
+    await store.set_deployment_secret("dep_1", b"\x03" * 32, previous=b"\x02" * 32, previous_until=8.5)
     seen = msgspec.structs.replace(
         CONNECTOR, host="box", last_seen_at=9.5, offline_reason="asleep", tools=b'[{"name":"x"}]'
     )
@@ -88,7 +90,9 @@ async def test_changes_and_removals(store: Store) -> None:
     store.note_token_use([("tok_1", 7.0)])
     await store.settle()
     stored = await store.load()
-    assert stored.deployments[0].secret_digest == b"\x03" * 32
+    row = stored.deployments[0]
+    assert (row.secret_digest, row.previous_secret_digest) == (b"\x03" * 32, b"\x02" * 32)
+    assert row.previous_secret_until == 8.5
     assert stored.connectors == [seen]
     assert stored.server_tokens[0].last_used_at == 7.0
     await store.remove_server_token("tok_1")
