@@ -12,49 +12,10 @@ from edge_connector.core.errors import UserError
 from edge_connector.platform_api import models as api
 from edge_connector.platform_api import oauth, people
 from edge_connector.platform_api import operations as ops
-from edge_connector.platform_server.parts import Parts
-from edge_connector.platform_server.people.sessions import Session
 from tests.support.peers import connector, pair
 from tests.support.real_platform import RunningPlatform, running_platform
+from tests.support.sign_in import DEVICE, new_member, parts_of, signed_in, token_request
 from tests.support.waiting import eventually
-
-DEVICE = oauth.DeviceAuthorizationRequest(
-    client_id=oauth.CLIENT_ID, client_name="Edge Connector", host="box", instance_id="inst-1"
-)
-
-
-def parts_of(platform: RunningPlatform) -> Parts:
-    parts = platform.server._parts
-    assert parts is not None
-    return parts
-
-
-async def browser_of(platform: RunningPlatform, user_id: str) -> Session:
-    parts = parts_of(platform)
-    return await parts.sessions.open_for(parts.identity.users[user_id], platform.organization_id, address="127.0.0.1")
-
-
-async def signed_in(platform: RunningPlatform, user_id: str) -> oauth.TokenReply:
-    """The whole device grant, approved by the person."""
-    grant = await platform.client.call(ops.DEVICE_AUTHORIZATION, DEVICE)
-    session = await browser_of(platform, user_id)
-    await parts_of(platform).devices.decide(session, grant.user_code, approve=True, address="127.0.0.1")
-    return await platform.client.call(ops.OAUTH_TOKEN, device_request(grant))
-
-
-def device_request(grant: oauth.DeviceAuthorization) -> oauth.TokenRequest:
-    return oauth.TokenRequest(
-        grant_type=oauth.DEVICE_CODE_GRANT, client_id=oauth.CLIENT_ID, device_code=grant.device_code
-    )
-
-
-async def member(platform: RunningPlatform, email: str = "bob@example.test") -> str:
-    """A new member of the organization; the id."""
-    invite = await platform.client.call(ops.CREATE_INVITE, people.InviteRequest(role="member", email=email))
-    _, user = await parts_of(platform).members.accept_invite_as_new(
-        invite.url.partition("code=")[2], email=email, name="Bob", password="a long password", address="127.0.0.1"
-    )
-    return user.id
 
 
 async def form(platform: RunningPlatform, path: str, data: Any) -> tuple[int, Any, Any]:
@@ -75,7 +36,7 @@ async def test_a_connector_signs_in_refreshes_and_signs_out(tmp_path: Path) -> N
         assert grant.verification_uri_complete == f"{platform.api_url}/device?user_code={grant.user_code}"
         assert (grant.expires_in, grant.interval) == (600, 5)
         with pytest.raises(UserError) as pending:
-            await platform.client.call(ops.OAUTH_TOKEN, device_request(grant))
+            await platform.client.call(ops.OAUTH_TOKEN, token_request(grant))
         assert pending.value.code == "authorization_pending"
         tokens = await signed_in(platform, platform.user_id)
         assert (tokens.token_type, tokens.expires_in) == ("Bearer", 3600)
@@ -138,7 +99,9 @@ async def test_the_metadata_name_what_is_served(tmp_path: Path) -> None:
 
 async def test_the_desktop_of_a_member_is_registered_once_and_linked_by_its_secret(tmp_path: Path) -> None:
     async with running_platform(tmp_path) as platform:
-        bob = platform.client_with((await signed_in(platform, await member(platform))).access_token)
+        bob = platform.client_with(
+            (await signed_in(platform, await new_member(platform, "bob@example.test"))).access_token
+        )
         wanted = people.DesktopRequest(instance_id="inst-1", host="laptop")
         first = await bob.call(ops.REGISTER_DESKTOP, wanted)
         again = await bob.call(ops.REGISTER_DESKTOP, wanted)
@@ -189,7 +152,7 @@ async def test_two_secrets_are_good_during_a_rotation_until_the_old_one_is_ended
 
 async def test_a_removed_members_links_and_tokens_end_at_once(tmp_path: Path) -> None:
     async with running_platform(tmp_path) as platform:
-        user_id = await member(platform)
+        user_id = await new_member(platform, "bob@example.test")
         tokens = await signed_in(platform, user_id)
         bob = platform.client_with(tokens.access_token)
         desktop = await bob.call(ops.REGISTER_DESKTOP, people.DesktopRequest(instance_id="inst-1", host="laptop"))

@@ -221,7 +221,7 @@ class Sessions:
                 kind="browser",
                 place=row.user_agent,
                 address=row.address,
-                organization_id=row.organization_id,
+                organization_id=row.organization_id if self._principal_of(row) is not None else "",
                 created_at=row.created_at,
                 seen_at=row.seen_at,
                 expires_at=row.expires_at,
