@@ -147,7 +147,7 @@ PROBLEM_WORDS: dict[str, dict[str, tuple[str, str]]] = {
             "`edge-connector auth --browser` oder `edge-connector auth --token <neues-Token>`.",
         ),
         "sign_in_ended": (
-            "Die Plattform hat diese Anmeldung beendet ({detail}).",
+            "{detail}",
             "Melden Sie sich neu an: `edge-connector auth --browser`.",
         ),
         "sign_in_failed": (

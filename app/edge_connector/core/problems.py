@@ -233,8 +233,8 @@ KINDS: dict[str, ProblemKind] = {
         ),
         ProblemKind(
             "sign_in_ended",
-            Severity.PERSON,
-            "Token validation failed: the platform ended this sign-in ({detail}).",
+            Severity.WARNING,
+            "{detail}",
             "Run `edge-connector auth --browser`.",
         ),
         ProblemKind(

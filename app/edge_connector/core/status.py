@@ -99,6 +99,31 @@ class Authorised(Document, frozen=True, kw_only=True):
     accepted: bool = False
 
 
+class SignInPhase(StrEnum):
+    """Where the sign-in of a person is."""
+
+    NONE = "none"
+    WAITING = "waiting"
+    """For the approval in the browser."""
+    SIGNED_IN = "signed_in"
+    LOCKED = "locked"
+    """It lies in the keyring, which is locked."""
+
+
+class SignInStatus(Document, frozen=True, kw_only=True):
+    """The sign-in of a person here; it may serve the person's acts while the link has a deployment's secret."""
+
+    phase: SignInPhase = SignInPhase.NONE
+    user: str = ""
+    organization_id: str = ""
+    kept_in: str = ""
+    """Path of the file, or `keyring`."""
+    expires_at: str = ""
+    """RFC 3339, UTC; empty: never."""
+    renewable: bool = False
+    """Whether it is renewed without the person."""
+
+
 class Proven(Document, frozen=True, kw_only=True):
     """The fourth truth: a call went platform, connector, tool worker and back."""
 
@@ -229,6 +254,7 @@ class RuntimeStatus(Document, frozen=True, kw_only=True):
     paused: Paused | None = None
     activity: Activity = Activity()
     ledger: LedgerStatus = LedgerStatus()
+    sign_in: SignInStatus = SignInStatus()
 
 
 def status_schema() -> dict[str, object]:

@@ -18,14 +18,13 @@ from typing import Any
 import msgspec
 
 from edge_connector import __version__
-from edge_connector.auth.keyring_access import KeyringLocked
 from edge_connector.config.loading import LoadedConfig
 from edge_connector.config.paths import InstallationPaths, instance_id, prepare_directory
 from edge_connector.control.address import control_address
 from edge_connector.control.lock import RuntimeLock
 from edge_connector.control.server import ControlServer
 from edge_connector.core.clock import Clock, SystemClock, to_iso
-from edge_connector.core.errors import Fatal, NeedsLogin
+from edge_connector.core.errors import Fatal, NeedsLogin, NotConnected
 from edge_connector.core.log import hide
 from edge_connector.core.metrics import Sample
 from edge_connector.core.services import ServiceStack
@@ -39,6 +38,7 @@ from edge_connector.runtime.facts import fill_sources
 from edge_connector.runtime.liveness import Liveness
 from edge_connector.runtime.metrics import collect
 from edge_connector.runtime.pause import Pause
+from edge_connector.runtime.sign_in import SignInDesk
 from edge_connector.runtime.uplink import Uplink
 from edge_connector.tools.calls import MIB, ExecutorConfig
 from edge_connector.tools.environment import scrubbed_environment
@@ -72,6 +72,7 @@ class ConnectorRuntime:
         auto_resume: bool = False,
         stay_without_credentials: bool = False,
         next_free_health_port: bool = False,
+        sign_in_at_start: bool = False,
         clock: Clock | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
@@ -82,6 +83,8 @@ class ConnectorRuntime:
             exit_when_refused: end `run` with `Fatal` when the very first connection is refused for good.
             auto_resume: go on with the pause of the last run.
             stay_without_credentials: be there in the state `needs_you` instead of failing with `NeedsLogin`.
+            sign_in_at_start: begin a sign-in in the browser, once, when there is nothing to connect with: a person has
+                just started the program and sits before it.
             next_free_health_port: take any free port when the health port is taken (R7: the desktop's default port).
         """
         self._loaded = loaded
@@ -94,6 +97,7 @@ class ConnectorRuntime:
         self._auto_resume = auto_resume
         self._stay_without_credentials = stay_without_credentials
         self._next_free_health_port = next_free_health_port
+        self._sign_in_at_start = sign_in_at_start
         self._stop_requested = asyncio.Event()
         self._hard_stop = asyncio.Event()
         self._refusal: Fatal | None = None
@@ -180,6 +184,17 @@ class ConnectorRuntime:
             draw=self._draw,
         )
         self._link = self._uplink.link
+        self.sign_in = SignInDesk(
+            self._loaded,
+            board=self.board,
+            clock=self._clock,
+            instance_id=identity,
+            host=self._uplink.host,
+            draw=self._draw,
+            on_change=self._on_credentials_changed,
+            on_ended=self._uplink.set_sign_in_ended,
+            at_start=self._sign_in_at_start,
+        )
         self.activity = ActivityLog(self._clock, self._is_served)
         self.ledger = CallLedger(
             self._paths.ledger_file,
@@ -232,6 +247,7 @@ class ConnectorRuntime:
             health=self._health,
             pause=self.pause,
             activity=self.activity,
+            sign_in=self.sign_in,
         )
 
     async def _start(self) -> None:
@@ -243,9 +259,9 @@ class ConnectorRuntime:
         self._lock.write(self._lock_content())
         try:
             await self._uplink.check_credentials()
-        except KeyringLocked:
-            # Locked is not signed out: the link waits for it.
-            pass
+        except NotConnected as error:
+            # A locked keyring is not signed out, and a platform that is away may renew the token later: the link waits.
+            log.info("credentials not to be had yet code=%s", error.code)
         except NeedsLogin:
             # The link finds them missing too and shows the problem; it looks again now and then.
             if not self._stay_without_credentials:
@@ -267,6 +283,7 @@ class ConnectorRuntime:
         await self._stack.start(self._liveness)
         await self._stack.start(self._uplink.large_results)
         await self._stack.start(self._link)
+        await self._stack.start(self.sign_in)
         log.info(
             "started version=%s pid=%d directory=%s tools=%d",
             __version__, os.getpid(), self._paths.directory, len(self.executor.tools),
@@ -330,6 +347,9 @@ class ConnectorRuntime:
         if self._exit_when_refused:
             self._refusal = refusal
             self.stop()
+
+    def _on_credentials_changed(self, reason: str) -> None:
+        self._tasks.spawn(self._uplink.credentials_changed(reason), name="credentials")
 
     async def _follow_tools(self) -> None:
         async for _ in self.executor.changes.watch():

@@ -36,6 +36,7 @@ from edge_connector.core.status import (
     Process,
     Proven,
     RuntimeStatus,
+    SignInStatus,
     State,
     ToolStatus,
     WorkerStatus,
@@ -88,6 +89,7 @@ class Sources:
     paused: Callable[[], Paused | None]
     activity: Callable[[], Activity]
     ledger: Callable[[], LedgerStatus]
+    sign_in: Callable[[], SignInStatus]
 
 
 class StatusBoard:
@@ -263,6 +265,7 @@ class StatusBoard:
             paused=sources.paused(),
             activity=sources.activity(),
             ledger=sources.ledger(),
+            sign_in=sources.sign_in(),
         )
 
     def _facts(self) -> Facts:

@@ -49,6 +49,17 @@ class Commands:
             case "redial":
                 self._runtime.redial("asked by command")
                 return {"redialling": True}
+            case "auth.status":
+                return self._runtime.sign_in.document()
+            case "auth.sign_in":
+                return await self._runtime.sign_in.begin(show=params.get("open") is True)
+            case "auth.cancel":
+                return self._runtime.sign_in.cancel()
+            case "auth.sign_out":
+                return await self._runtime.sign_in.end()
+            case "auth.reload":
+                self._runtime.sign_in.reload("asked by command")
+                return {"reloaded": True}
             case "pause":
                 return self._pause(params)
             case "resume":

@@ -11,6 +11,7 @@ from edge_connector.runtime.board import ProofView, Sources
 from edge_connector.runtime.calls import CallDesk
 from edge_connector.runtime.pause import Pause
 from edge_connector.runtime.probe import Prober
+from edge_connector.runtime.sign_in import SignInDesk
 from edge_connector.runtime.uplink import Uplink
 from edge_connector.tools.executor import ToolExecutor
 from edge_connector.tools.ledger.ledger import CallLedger
@@ -28,11 +29,13 @@ def fill_sources(
     health: HealthServer,
     pause: Pause,
     activity: ActivityLog,
+    sign_in: SignInDesk,
 ) -> None:
     """Connect the board to the parts of a composed runtime."""
     sources.link = uplink.view
     sources.authorised = lambda: uplink.authorised
     sources.health = lambda: Health(host=settings.health_host, port=health.port)
+    sources.sign_in = lambda: sign_in.status
     sources.paused = lambda: pause.view
     sources.activity = activity.summary
     sources.proof = lambda: ProofView(

@@ -18,10 +18,11 @@ import msgspec
 
 from edge_connector import __version__
 from edge_connector.auth.claims import LEEWAY_S
-from edge_connector.auth.credentials import DeploymentCredentials, TokenCredentials, find_credentials
+from edge_connector.auth.credentials import DeploymentCredentials, TokenCredentials
+from edge_connector.auth.session import current_credentials
 from edge_connector.config.loading import LoadedConfig
 from edge_connector.core.clock import Clock, from_iso, to_iso
-from edge_connector.core.errors import Fatal
+from edge_connector.core.errors import EdgeError, Fatal
 from edge_connector.core.log import hide
 from edge_connector.core.status import Authorised, LinkPhase
 from edge_connector.link.supervisor import Link, LinkFacts
@@ -72,8 +73,11 @@ class Uplink:
         self._on_refused = on_refused
         self._welcome: m.Welcome | None = None
         self._expires_at: float | None = None
+        self._used = ""
+        self._waits_for_person = False
+        self._sign_in_ended = False
         self._tls: ssl.SSLContext | None = None
-        self._host = loaded.settings.instance_name or socket.gethostname()
+        self.host = loaded.settings.instance_name or socket.gethostname()
         self._executor: ToolExecutor
         self._prober: Prober
         self.desk: CallDesk
@@ -94,16 +98,41 @@ class Uplink:
 
         Raises:
             NeedsLogin: there are none, or they are no good.
-            KeyringLocked: they lie in the keyring, which is locked.
+            NotConnected: a token whose time is over cannot be renewed now; or the keyring is locked.
         """
-        # In a thread: the keyring may take its time.
-        credentials = await asyncio.to_thread(find_credentials, self._loaded, now=self._clock.wall())
-        self.authorised = Authorised(
-            method="deployment" if isinstance(credentials, DeploymentCredentials) else "token",
-            source=str(credentials.source),
-            expires_at=_expiry(credentials),
-        )
+        credentials = await current_credentials(self._loaded, clock=self._clock)
+        self._note(credentials)
         log.info("credentials found method=%s source=%s", self.authorised.method, self.authorised.source)
+
+    def _note(self, credentials: DeploymentCredentials | TokenCredentials) -> None:
+        """Show which credentials the next dial will use."""
+        method = "deployment" if isinstance(credentials, DeploymentCredentials) else "token"
+        expires_at = _expiry(credentials)
+        if (self.authorised.method, self.authorised.source) == (method, credentials.source):
+            self.authorised = msgspec.structs.replace(self.authorised, expires_at=expires_at)
+        else:
+            self.authorised = Authorised(method=method, source=credentials.source, expires_at=expires_at)
+
+    async def credentials_changed(self, reason: str) -> None:
+        """Dial again when other credentials count by now than those of the link; an unchanged link is left alone."""
+        try:
+            found = await current_credentials(self._loaded, clock=self._clock)
+        except EdgeError:
+            pass  # the next dial says what is wrong
+        else:
+            if self.link.is_open and found.authorization_header == self._used:
+                return
+            self._note(found)
+        self.link.redial(reason)
+
+    def set_sign_in_ended(self, ended: bool) -> None:
+        """Whether the platform renews the token no more; a link that lives by it needs a person then."""
+        self._sign_in_ended = ended
+        self._board.set_flags(needs_person=self._needs_person)
+
+    @property
+    def _needs_person(self) -> bool:
+        return self._waits_for_person or (self._sign_in_ended and self.authorised.method == "token")
 
     def view(self) -> LinkView:
         """The link as the status shows it."""
@@ -140,7 +169,7 @@ class Uplink:
         ]
         runtime = m.RuntimeInfo(
             version=__version__,
-            host=self._host,
+            host=self.host,
             platform=platform.platform(terse=True),
             python=platform.python_version(),
             pid=os.getpid(),
@@ -233,8 +262,8 @@ class Uplink:
                 self.authorised = msgspec.structs.replace(self.authorised, accepted=False)
             self._board.clear_problems(*(code for code in LINK_PROBLEMS if code != down.problem))
             self._board.raise_problem(down.problem, detail=down.detail, url=self._settings.tool_rpc_url)
-        needs_person = facts.phase is LinkPhase.REFUSED or (down is not None and down.problem in FOR_A_PERSON)
-        self._board.set_flags(needs_person=needs_person)
+        self._waits_for_person = facts.phase is LinkPhase.REFUSED or (down is not None and down.problem in FOR_A_PERSON)
+        self._board.set_flags(needs_person=self._needs_person)
         if facts.phase is LinkPhase.REFUSED and down is not None and self._welcome is None:
             problem = next(problem for problem in self._board.problems if problem.code == down.problem)
             self._on_refused(Fatal(problem.code, problem.sentence, hint=problem.fix))
@@ -254,7 +283,9 @@ class Uplink:
 
     async def _dial_target(self) -> DialTarget:
         # Read on every dial: a token that was renewed meanwhile counts at once.
-        credentials = await asyncio.to_thread(find_credentials, self._loaded, now=self._clock.wall())
+        credentials = await current_credentials(self._loaded, clock=self._clock)
+        self._note(credentials)
+        self._used = credentials.authorization_header
         self._expires_at = credentials.info.expires_at if isinstance(credentials, TokenCredentials) else None
         header = credentials.authorization_header
         hide(header.rpartition(":" if isinstance(credentials, DeploymentCredentials) else " ")[2])
@@ -271,7 +302,7 @@ class Uplink:
         )
 
     def _hello(self) -> m.Hello:
-        agent = m.Agent(name="edge-connector", version=__version__, host=self._host)
+        agent = m.Agent(name="edge-connector", version=__version__, host=self.host)
         return m.Hello(
             versions=[m.VERSION],
             instance_id=self._instance_id,
