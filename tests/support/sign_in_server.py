@@ -143,7 +143,7 @@ class SignInServer:
         form = await self._form(request)
         self.revoked.append(form["token"])
         self._refresh_tokens.discard(form["token"])
-        return web.Response()
+        return web.json_response({})
 
     async def jwks(self, request: web.Request) -> web.Response:
         key = jwt.algorithms.OKPAlgorithm.to_jwk(self.key.public_key(), as_dict=True)

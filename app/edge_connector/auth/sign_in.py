@@ -12,8 +12,12 @@ from edge_connector.core.clock import Clock
 from edge_connector.core.errors import NotConnected, UserError
 from edge_connector.core.log import hide
 from edge_connector.platform_api.client import PlatformClient
+from edge_connector.platform_api.oauth import TokenReply
 
 log = logging.getLogger(__name__)
+
+DEFAULT_INTERVAL_S = 5.0
+"""RFC 8628 section 3.2."""
 
 
 async def begin(client: PlatformClient, *, host: str, instance_id: str, clock: Clock) -> DeviceFlow:
@@ -36,7 +40,11 @@ async def begin(client: PlatformClient, *, host: str, instance_id: str, clock: C
         opened.verification_uri_complete and not opened.verification_uri_complete.startswith(("https://", "http://"))
     ):
         # It is handed to the browser, which would start other programs for other schemes.
-        raise client.not_a_platform()
+        raise UserError(
+            "not_a_platform",
+            f"{client.base_url} named a page to sign in that is no web page.",
+            hint="Check PLATFORM_API_URL and DESKTOP_AUTH_BASE_URL.",
+        )
     log.info("sign-in opened expires_in_s=%.0f interval_s=%.0f", opened.expires_in, opened.interval)
     return DeviceFlow.begin(
         device_code=opened.device_code,
@@ -44,7 +52,7 @@ async def begin(client: PlatformClient, *, host: str, instance_id: str, clock: C
         verification_uri=opened.verification_uri,
         verification_uri_complete=opened.verification_uri_complete,
         expires_in_s=opened.expires_in,
-        interval_s=opened.interval,
+        interval_s=opened.interval if opened.interval > 0 else DEFAULT_INTERVAL_S,
         now=clock.monotonic(),
     )
 
@@ -55,7 +63,7 @@ async def until_approved(
     *,
     clock: Clock,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> oauth.TokenAnswer:
+) -> TokenReply:
     """Poll until a person approved.
 
     Raises:

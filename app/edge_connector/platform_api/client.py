@@ -128,20 +128,7 @@ class PlatformClient:
                 return msgspec.convert(reply.decode(), operation.response)
             return msgspec.json.decode(reply, type=operation.response)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise self.not_a_platform() from error
-
-    async def post_form(
-        self, path: str, fields: Mapping[str, str], *, timeout_s: float | None = None
-    ) -> tuple[int, bytes]:
-        """Send a form without credentials, as OAuth 2.0 asks for (RFC 6749); status and body of the answer.
-
-        Raises:
-            NotConnected: the platform cannot be reached.
-            UserError: `not_a_platform`, when something answers that is none.
-        """
-        data = io.BytesIO(urlencode(dict(fields)).encode())
-        headers = {"Accept": JSON, "Content-Type": "application/x-www-form-urlencoded"}
-        return await self._exchange("POST", self.base_url + path, data, headers, {}, timeout_s)
+            raise self._not_a_platform() from error
 
     async def _headers(self, operation: Operation[Any, Any], idempotency_key: str) -> dict[str, str]:
         headers = {"Accept": "application/json"}
@@ -183,9 +170,9 @@ class PlatformClient:
                 while chunk := await response.content.read(MAX_REPLY_BYTES):
                     content += chunk
                     if len(content) > MAX_REPLY_BYTES:
-                        raise self.not_a_platform()
+                        raise self._not_a_platform()
                 if 300 <= response.status < 400:
-                    raise self.not_a_platform()
+                    raise self._not_a_platform()
                 return response.status, content
         except TimeoutError as error:
             raise NotConnected(
@@ -196,10 +183,9 @@ class PlatformClient:
         except (aiohttp.ClientConnectionError, OSError) as error:
             raise _unreachable(self.base_url, error) from error
         except aiohttp.ClientError as error:
-            raise self.not_a_platform() from error
+            raise self._not_a_platform() from error
 
-    def not_a_platform(self) -> UserError:
-        """The error for an answer that no platform gives."""
+    def _not_a_platform(self) -> UserError:
         return UserError(
             "not_a_platform",
             f"{self.base_url} answered, but it is no Edge Connector platform.",
@@ -210,6 +196,8 @@ class PlatformClient:
         try:
             body = msgspec.json.decode(content, type=OAuthError)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            if status == 429 or status >= 500:  # what stands before a platform says so in words of its own
+                return NotConnected("platform_busy", f"{self.base_url} could not answer now (status {status}).")
             return self._refusal("", status, content)
         message = body.error_description or f"The platform answered {body.error}."
         if status == 429:
@@ -222,7 +210,7 @@ class PlatformClient:
         try:
             body = msgspec.json.decode(content, type=ErrorReply).error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return self.not_a_platform()
+            return self._not_a_platform()
         if status == 401:
             return NeedsLogin(body.code, body.message, hint=body.hint)
         if status == 429:

@@ -35,9 +35,9 @@ class DeviceAuthorization(msgspec.Struct, kw_only=True):
     device_code: str
     user_code: str
     verification_uri: str
-    verification_uri_complete: str
-    expires_in: int
-    interval: int
+    verification_uri_complete: str = ""
+    expires_in: float
+    interval: float = 5
 
 
 class TokenRequest(msgspec.Struct, kw_only=True):
@@ -55,8 +55,8 @@ class TokenReply(msgspec.Struct, kw_only=True):
 
     access_token: str
     token_type: str
-    expires_in: int
-    refresh_token: str
+    expires_in: float
+    refresh_token: str = ""
     organization_id: str = ""
 
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from edge_connector.auth.oauth import TokenAnswer
 from edge_connector.auth.sign_in import begin, until_approved
 from edge_connector.core.errors import EdgeError
 from edge_connector.platform_api.client import PlatformClient
+from edge_connector.platform_api.oauth import TokenReply
 from tests.support.sign_in_server import SignInServer, sign_in_server
 
 
@@ -32,7 +32,7 @@ class PlayedClock:
             raise AssertionError("it never ends")
 
 
-async def signed_in(server: SignInServer, clock: PlayedClock) -> TokenAnswer:
+async def signed_in(server: SignInServer, clock: PlayedClock) -> TokenReply:
     server.clock = clock.monotonic
     async with PlatformClient(server.url, timeout_s=10.0) as client:
         flow = await begin(client, host="workbench", instance_id="i-1", clock=clock)
@@ -46,7 +46,12 @@ async def test_an_approved_sign_in_gives_the_tokens() -> None:
         tokens = await signed_in(server, clock)
         assert tokens.access_token.count(".") == 2 and tokens.refresh_token.startswith("ecr_")
         assert clock.waits == [5.0] * 4
-        assert server.forms[0] == {"client_id": "edge-connector", "host": "workbench", "instance_id": "i-1"}
+        assert server.forms[0] == {
+            "client_id": "edge-connector",
+            "client_name": "Edge Connector",
+            "host": "workbench",
+            "instance_id": "i-1",
+        }
 
 
 async def test_told_to_slow_down_it_asks_five_seconds_later_from_then_on() -> None:
