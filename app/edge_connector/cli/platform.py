@@ -24,7 +24,7 @@ def need_platform_extra() -> None:
     """
     from importlib.util import find_spec
 
-    missing = [name for name in ("starlette", "uvicorn", "jinja2", "limits") if find_spec(name) is None]
+    missing = [name for name in ("argon2", "starlette", "uvicorn", "jinja2", "limits") if find_spec(name) is None]
     if missing:
         raise UserError(
             "platform_not_installed",

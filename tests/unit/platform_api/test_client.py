@@ -12,7 +12,8 @@ import pytest
 from edge_connector.core.errors import EdgeError, NeedsLogin, NotConnected, RetryLater, UserError
 from edge_connector.platform_api.client import PlatformClient
 from edge_connector.platform_api.models import CallQuery
-from edge_connector.platform_api.operations import GET_CALL, LIST_CALLS, LIVEZ, WHOAMI
+from edge_connector.platform_api.oauth import REFRESH_GRANT, TokenRequest
+from edge_connector.platform_api.operations import GET_CALL, LIST_CALLS, LIVEZ, OAUTH_TOKEN, WHOAMI
 
 
 @asynccontextmanager
@@ -100,6 +101,19 @@ async def test_path_and_query_are_encoded() -> None:
             await client.call(LIST_CALLS, query=CallQuery(limit=3, tool="a&b"))
     assert requests[0].startswith(b"GET /api/v1/calls/a%2F..%2Fb%3Fc HTTP/1.1")
     assert requests[1].startswith(b"GET /api/v1/calls?limit=3&tool=a%26b HTTP/1.1")
+
+
+async def test_oauth_operations_are_asked_by_form_and_refuse_with_their_error() -> None:
+    reply = response("400 No", '{"error":"slow_down","error_description":"Ask less often."}')
+    request = TokenRequest(grant_type=REFRESH_GRANT, refresh_token="ecr_a&b")
+    async with web_server(reply) as (url, requests), PlatformClient(url) as client:
+        with pytest.raises(UserError) as error:
+            await client.call(OAUTH_TOKEN, request)
+    assert (error.value.code, error.value.message) == ("slow_down", "Ask less often.")
+    assert b"Content-Type: application/x-www-form-urlencoded\r\n" in requests[0]
+    # Fields without a value are left out.
+    length = len("grant_type=refresh_token&refresh_token=ecr_a%26b")
+    assert f"Content-Length: {length}\r\n".encode() in requests[0]
 
 
 @pytest.mark.parametrize(
