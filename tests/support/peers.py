@@ -20,6 +20,9 @@ from tests.support.waiting import eventually
 
 Answer = Callable[[m.Call], m.Message | None]
 
+HELLO = msgspec.json.encode(m.Hello(versions=[1], instance_id="i")).decode()
+"""The first frame of a connector."""
+
 
 def echo(call: m.Call) -> m.Message:
     """The arguments as the result."""
@@ -90,6 +93,21 @@ async def dial(url: str, authorization: str | None, *, subprotocol: str | None =
         proxy=None,
         max_size=m.MAX_FRAME_BYTES,
     )
+
+
+async def close_of(url: str, authorization: str, *frames: str | bytes) -> tuple[int, str]:
+    """Send these frames as text and return the close code and reason."""
+    socket = await dial(url, authorization)
+    try:
+        for frame in frames:
+            await socket.send(frame, text=True)
+        async with asyncio.timeout(20):
+            while True:
+                await socket.recv()
+    except ConnectionClosed:
+        return socket.close_code or 0, socket.close_reason or ""
+    finally:
+        await socket.close()
 
 
 @asynccontextmanager

@@ -1,16 +1,17 @@
-"""`platform serve|backup`: a platform of your own on this machine."""
+"""`platform serve|backup|organizations|activate|deactivate|password`: a platform of your own on this machine."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_connector.cli.options import json_option, print_json, say
+from edge_connector.cli.options import json_option, print_json, run_async, say
 from edge_connector.core.errors import UserError
 
 if TYPE_CHECKING:
+    from edge_connector.platform_api.operations import Operation
     from edge_connector.platform_server.app import PlatformServer
 
 DEFAULT_DATA = "edge-platform"
@@ -42,7 +43,7 @@ def default_data() -> Path:
 
 @click.group()
 def platform() -> None:
-    """Run or back up a platform of your own."""
+    """Run, back up or look after a platform of your own."""
 
 
 @platform.command()
@@ -136,3 +137,114 @@ def backup(out: Path, data: Path | None, as_json: bool) -> int:
     else:
         say(f"Wrote {out} ({size} bytes).")
     return 0
+
+
+# ---- looking after it, on the machine where its data is
+
+
+def operator_options(command: Any) -> Any:
+    """`--data` and `--url` of the running platform."""
+    command = click.option(
+        "--url", default="http://localhost:3000", show_default=True, help="HTTP API of the running platform."
+    )(command)
+    return click.option("--data", type=click.Path(path_type=Path), help="Its data directory, for its signing key.")(
+        command
+    )
+
+
+@platform.command()
+@operator_options
+@json_option
+def organizations(data: Path | None, url: str, as_json: bool) -> int:
+    """List all organizations of the platform."""
+    from edge_connector.platform_api.operations import LIST_ALL_ORGANIZATIONS
+
+    found = _as_operator(data, url, LIST_ALL_ORGANIZATIONS).organizations
+    if as_json:
+        print_json({"organizations": [_document(row) for row in found]})
+    for row in [] if as_json else found:
+        state = "active" if row.active else "deactivated"
+        say(f"{row.id}  {state:<11}  {row.members} members  {row.deployments} deployments  {row.name}")
+    return 0
+
+
+@platform.command()
+@click.argument("organization")
+@operator_options
+@json_option
+def deactivate(organization: str, data: Path | None, url: str, as_json: bool) -> int:
+    """Refuse all credentials of ORGANIZATION (its id) and end its sessions, at once; nothing is deleted."""
+    return _set_active(organization, False, data, url, as_json)
+
+
+@platform.command()
+@click.argument("organization")
+@operator_options
+@json_option
+def activate(organization: str, data: Path | None, url: str, as_json: bool) -> int:
+    """Let a deactivated ORGANIZATION (its id) go on."""
+    return _set_active(organization, True, data, url, as_json)
+
+
+@platform.command()
+@click.argument("email")
+@operator_options
+@json_option
+def password(email: str, data: Path | None, url: str, as_json: bool) -> int:
+    """Give the person with the address EMAIL a new password, shown this once; every sign-in of the person ends."""
+    from edge_connector.platform_api.operations import RESET_PASSWORD
+    from edge_connector.platform_api.people import PasswordResetRequest
+
+    made = _as_operator(data, url, RESET_PASSWORD, PasswordResetRequest(email=email))
+    if as_json:
+        print_json(_document(made))
+    else:
+        say(f"The new password of {made.email}, shown this once:\n\n  {made.password}\n")
+    return 0
+
+
+def _set_active(organization: str, active: bool, data: Path | None, url: str, as_json: bool) -> int:
+    from edge_connector.platform_api.operations import SET_ORGANIZATION_ACTIVE
+    from edge_connector.platform_api.people import ActiveRequest
+
+    row = _as_operator(data, url, SET_ORGANIZATION_ACTIVE, ActiveRequest(active=active), path={"id": organization})
+    if as_json:
+        print_json(_document(row))
+    else:
+        say(f"{row.name} ({row.id}) is {'active' if row.active else 'deactivated'}.")
+    return 0
+
+
+def _document(body: Any) -> Any:
+    import msgspec
+
+    return msgspec.to_builtins(body)
+
+
+def _as_operator(
+    data: Path | None, url: str, operation: Operation[Any, Any], body: Any = None, *, path: dict[str, str] | None = None
+) -> Any:
+    need_platform_extra()
+    from edge_connector.core.clock import SystemClock
+    from edge_connector.platform_api.client import PlatformClient
+    from edge_connector.platform_server.data_directory import DataDirectory
+    from edge_connector.platform_server.identity import operator_token
+    from edge_connector.platform_server.signing import SigningKey
+
+    file = DataDirectory(data or default_data()).signing_key
+    if not file.exists():
+        raise UserError(
+            "no_platform_data",
+            f"There is no platform's signing key at {file}.",
+            hint="Run this where the platform's data is, or name its directory with --data.",
+        )
+    token = operator_token(SigningKey.load_or_create(file), SystemClock().wall())
+
+    async def provide() -> str:
+        return token
+
+    async def ask() -> Any:
+        async with PlatformClient(url, provide) as client:
+            return await client.call(operation, body, path=path)
+
+    return run_async(ask())

@@ -30,6 +30,8 @@ class Scope(StrEnum):
     """See and call tools: server tokens and users."""
     MANAGE = "manage"
     """Change the organization: server tokens and admins."""
+    OPERATE = "operate"
+    """Look after the whole platform: whoever can read its signing key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,19 @@ LIST_AUDIT: Operation[None, p.AuditList] = Operation(
     "listAudit", "GET", "/api/v1/audit", None, p.AuditList, Scope.MANAGE, "The audit log, newest first",
     query=p.AuditQuery,
 )  # fmt: skip
+LIST_ALL_ORGANIZATIONS: Operation[None, p.PlatformOrganizationList] = Operation(
+    "listAllOrganizations", "GET", "/api/v1/platform/organizations", None, p.PlatformOrganizationList, Scope.OPERATE,
+    "List all organizations of the platform",
+)  # fmt: skip
+SET_ORGANIZATION_ACTIVE = Operation(
+    "setOrganizationActive", "PUT", "/api/v1/platform/organizations/{id}/active", p.ActiveRequest,
+    p.PlatformOrganization, Scope.OPERATE,
+    "Deactivate an organization: its credentials are refused and its sessions end; or let it go on",
+)  # fmt: skip
+RESET_PASSWORD = Operation(
+    "resetPassword", "POST", "/api/v1/platform/password-resets", p.PasswordResetRequest, p.PasswordReset,
+    Scope.OPERATE, "Give a person a new password, shown once; all sign-ins of the person end", 201,
+)  # fmt: skip
 LIST_SERVER_TOKENS: Operation[None, m.ServerTokenList] = Operation(
     "listServerTokens", "GET", "/api/v1/server-tokens", None, m.ServerTokenList, Scope.MANAGE, "List server tokens"
 )
@@ -213,6 +228,7 @@ OPERATIONS: tuple[Operation[Any, Any], ...] = (
     DEVICE_AUTHORIZATION, OAUTH_TOKEN, OAUTH_REVOKE, SERVER_METADATA,
     LIST_ORGANIZATIONS, CREATE_ORGANIZATION, LIST_MEMBERS, SET_ROLE, REMOVE_MEMBER,
     LIST_INVITES, CREATE_INVITE, REVOKE_INVITE, LIST_SESSIONS, END_SESSION, LIST_AUDIT,
+    LIST_ALL_ORGANIZATIONS, SET_ORGANIZATION_ACTIVE, RESET_PASSWORD,
     LIST_SERVER_TOKENS, CREATE_SERVER_TOKEN, REVOKE_SERVER_TOKEN,
     LIST_DEPLOYMENTS, CREATE_DEPLOYMENT, GET_DEPLOYMENT, DELETE_DEPLOYMENT, ROTATE_SECRET, END_OLD_SECRET,
     REGISTER_DESKTOP,

@@ -180,3 +180,42 @@ class DesktopDeployment(Reply):
     organization_id: str
     organization: str
     is_new: bool
+
+
+# ---- the operator of the platform
+
+
+class PlatformOrganization(Reply):
+    """An organization as the platform's operator sees it."""
+
+    id: str
+    name: str
+    active: bool
+    created_at: str
+    members: int
+    deployments: int
+
+
+class PlatformOrganizationList(Reply):
+    """All organizations, by name."""
+
+    organizations: list[PlatformOrganization]
+
+
+class ActiveRequest(Request):
+    """Whether the organization's credentials are good."""
+
+    active: bool
+
+
+class PasswordResetRequest(Request):
+    """Whose password is lost."""
+
+    email: Email
+
+
+class PasswordReset(Reply):
+    """A new password, shown this once; the person changes it after signing in."""
+
+    email: str
+    password: str

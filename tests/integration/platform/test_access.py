@@ -24,7 +24,7 @@ from tests.support.real_platform import RunningPlatform, running_platform
 from tests.support.sign_in import new_member, signed_in
 
 MEMBER = frozenset({Scope.PUBLIC, Scope.IDENTITY, Scope.CALLS})
-ADMIN = frozenset(Scope)
+ADMIN = frozenset(Scope) - {Scope.OPERATE}
 MACHINE = frozenset({Scope.PUBLIC, Scope.IDENTITY})
 
 BODIES: dict[str, Any] = {
@@ -37,6 +37,8 @@ BODIES: dict[str, Any] = {
     "rotateDeploymentSecret": {},
     "registerDesktop": {"instanceId": "made"},
     "createCall": {"tool": "echo"},
+    "setOrganizationActive": {"active": False},
+    "resetPassword": {"email": "bob@org1.test"},
 }
 """A good body for each operation that takes one."""
 
@@ -142,8 +144,9 @@ async def inhabit(
         "server-tokens": spare.id,
         "members": member_id,
         "sessions": sessions[0].id,
+        "organizations": organization_id,
     }
-    return actors, ids, [*ids.values(), organization_id, f"bob@org{number}", f"guest@org{number}", f"spare-of-{number}"]
+    return actors, ids, [*ids.values(), f"bob@org{number}", f"guest@org{number}", f"spare-of-{number}"]
 
 
 def test_each_operation_with_a_body_has_a_good_one_here() -> None:

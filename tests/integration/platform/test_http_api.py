@@ -91,9 +91,9 @@ async def test_every_operation_is_served_and_guarded_as_the_table_says(tmp_path:
                 assert anonymous not in (401, 403, 404, 405), path
                 continue
             assert (anonymous, body["error"]["code"]) == (401, "credentials_missing"), path
-            assert (by_machine == 403) == (scope in ("calls", "manage")), path
+            assert (by_machine == 403) == (scope in ("calls", "manage", "operate")), path
             # A session token calls, but makes no other one.
-            assert (by_member == 403) == (scope == "manage" or path == ops.CREATE_SESSION_TOKEN.path), path
+            assert (by_member == 403) == (scope in ("manage", "operate") or path == ops.CREATE_SESSION_TOKEN.path), path
 
 
 async def test_set_up_works_once_and_only_with_the_code(tmp_path: Path) -> None:

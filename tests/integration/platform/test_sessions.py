@@ -18,26 +18,9 @@ from edge_connector.platform_api.people import RotateRequest
 from edge_connector.platform_server.signing import SigningKey
 from edge_connector.platform_server.tool_rpc import connection
 from edge_connector.wire import messages as m
-from tests.support.peers import caller, connector, dial, pair, tool
+from tests.support.peers import HELLO, caller, close_of, connector, dial, pair, tool
 from tests.support.real_platform import running_platform
 from tests.support.waiting import eventually
-
-HELLO = msgspec.json.encode(m.Hello(versions=[1], instance_id="i")).decode()
-
-
-async def close_of(url: str, authorization: str, *frames: str | bytes) -> tuple[int, str]:
-    """Send these frames as text and return the close code and reason."""
-    socket = await dial(url, authorization)
-    try:
-        for frame in frames:
-            await socket.send(frame, text=True)
-        async with asyncio.timeout(20):
-            while True:
-                await socket.recv()
-    except ConnectionClosed:
-        return socket.close_code or 0, socket.close_reason or ""
-    finally:
-        await socket.close()
 
 
 async def test_an_upgrade_without_credentials_or_subprotocol_is_refused_with_a_sentence(tmp_path: Path) -> None:

@@ -176,12 +176,14 @@ async def test_a_deactivated_organization_ends_everything_and_comes_back(tmp_pat
         tokens = await signed_in(platform, platform.user_id)
         edge = await platform.deploy()
         async with connector(platform.rpc_url, pair(edge.id, edge.secret)) as link:
-            await parts_of(platform).members.set_organization_active(platform.organization_id, False)
+            await parts_of(platform).members.set_organization_active(
+                platform.organization_id, False, address="127.0.0.1"
+            )
             assert await link.closed() == (4410, "the organization is deactivated")
         for dead in (platform.server_token, tokens.access_token, pair(edge.id, edge.secret)):
             with pytest.raises(Exception, match="revoked"):
                 await platform.client_with(dead).call(ops.WHOAMI)
-        await parts_of(platform).members.set_organization_active(platform.organization_id, True)
+        await parts_of(platform).members.set_organization_active(platform.organization_id, True, address="127.0.0.1")
         await platform.client.call(ops.WHOAMI)
 
 

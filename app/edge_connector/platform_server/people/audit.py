@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from edge_connector.core.clock import Clock
-from edge_connector.platform_server.identity import Identity, Principal
+from edge_connector.platform_server.identity import OPERATOR, Identity, Principal
 from edge_connector.platform_server.store.people import AuditFilter, AuditRow, PeopleStore, UserRow
 
 KEEP_S = 400 * 24 * 3600.0
@@ -66,6 +67,15 @@ class Audit:
                 )
                 for membership in self._identity.memberships_of(user.id)
             ]
+        )
+
+    async def note_operator(
+        self, organization_ids: Iterable[str], action: str, subject: tuple[str, str, str], *, address: str
+    ) -> None:
+        """An act of the platform's operator that concerns these organizations."""
+        actor = (OPERATOR, "", OPERATOR)
+        await self._store.add_audit(
+            [self._row(organization_id, actor, action, subject, address, {}) for organization_id in organization_ids]
         )
 
     async def entries(self, which: AuditFilter) -> list[AuditRow]:

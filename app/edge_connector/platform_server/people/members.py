@@ -75,10 +75,17 @@ class Members:
         log.info("organization made organization=%s user=%s", row.id, actor.user_id)
         return row
 
-    async def set_organization_active(self, organization_id: str, active: bool) -> None:
+    async def set_organization_active(self, organization_id: str, active: bool, *, address: str) -> None:
         """Deactivate an organization: all its credentials are refused and all its sessions end; or let it go on."""
         await self._store.set_organization_active(organization_id, active)
         self._identity.set_active(organization_id, active)
+        name = self._identity.organizations[organization_id].name
+        await self._audit.note_operator(
+            [organization_id],
+            "organization.activated" if active else "organization.deactivated",
+            ("organization", organization_id, name),
+            address=address,
+        )
         log.warning("organization %s organization=%s", "activated" if active else "deactivated", organization_id)
 
     # ---- members

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import secrets
 from dataclasses import dataclass
 
 from edge_connector.core.clock import Clock
@@ -26,6 +27,8 @@ LIFE_S = 30 * 24 * 3600.0
 """However busy it is, a session ends then."""
 MAX_USER_AGENT = 300
 SEEN_EVERY_S = 60.0
+NEW_PASSWORD_BYTES = 12
+"""96 bits, 16 characters."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -186,6 +189,25 @@ class Sessions:
         await self._end([row.digest for row in self._of(user.id) if row.digest != session.row.digest])
         await self._revoke_connectors(user.id, "the person's password was changed")
         await self._audit.note_person(user, "person.password_changed", address=address)
+
+    async def reset_password(self, email: str, *, address: str) -> tuple[UserRow, str]:
+        """A new password for a person who lost it, made by the platform's operator; every sign-in of the person ends.
+
+        Raises:
+            Refused: 404, nobody has this address.
+        """
+        user = self._identity.user_by_email(email)
+        if user is None:
+            raise Refused(404, "unknown_person", f"Nobody here has the address {email}.", hint="Check the address.")
+        password = secrets.token_urlsafe(NEW_PASSWORD_BYTES)
+        await self._set_password(user, await self._passwords.hash(password))
+        self._attempts.succeeded(user.email.lower())
+        await self._end([row.digest for row in self._of(user.id)])
+        await self._revoke_connectors(user.id, "the person's password was changed")
+        organizations = [m.organization_id for m in self._identity.memberships_of(user.id)]
+        subject = ("user", user.id, user.email)
+        await self._audit.note_operator(organizations, "person.password_reset", subject, address=address)
+        return user, password
 
     async def _set_password(self, user: UserRow, password_hash: str) -> None:
         await self._store.set_password(user.id, password_hash)

@@ -251,6 +251,8 @@ class ToolRpcEndpoint:
             if state is None:
                 raise ProtocolError(CloseCode.DEPLOYMENT_GONE, "the deployment was deleted")
             return state
+        if principal.kind != "user":
+            raise ProtocolError(CloseCode.FORBIDDEN, "the platform's operator connects nothing")
         if not hello.instance_id:
             raise ProtocolError(CloseCode.FORBIDDEN, "a connector that signs in as a person has to send an instanceId")
         host = hello.agent.host if hello.agent is not None else ""

@@ -137,10 +137,10 @@ async def test_links_that_are_no_longer_good(tmp_path: Path) -> None:
             with pytest.raises(Refused) as refused:
                 await room.members.look_at_invite(code)
             assert refused.value.status == status
-        await room.members.set_organization_active("org_1", False)
+        await room.members.set_organization_active("org_1", False, address="127.0.0.1")
         with pytest.raises(Refused):
             await room.members.look_at_invite(late)
-        await room.members.set_organization_active("org_1", True)
+        await room.members.set_organization_active("org_1", True, address="127.0.0.1")
         room.clock.now += INVITE_S
         with pytest.raises(Refused) as expired:
             await room.members.look_at_invite(late)

@@ -113,7 +113,7 @@ async def test_with_several_organizations_one_is_chosen_and_others_are_refused(t
             with pytest.raises(Refused) as refused:
                 await again.sessions.choose_organization(found, foreign)
             assert (refused.value.status, refused.value.code) == (404, "unknown_organization")
-        await again.members.set_organization_active(gamma, False)
+        await again.members.set_organization_active(gamma, False, address="127.0.0.1")
         found = again.sessions.find(session.token)
         assert found is not None and found.principal is None
         await again.store.close()

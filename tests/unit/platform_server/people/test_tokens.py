@@ -91,9 +91,9 @@ async def test_tokens_end_with_the_membership_and_do_not_come_back_with_it(tmp_p
 async def test_a_deactivated_organization_refreshes_nothing(tmp_path: Path) -> None:
     async with people_room(tmp_path) as room:
         pair = await room.tokens.issue(room.ada, "org_1", client="c", host="h")
-        await room.members.set_organization_active("org_1", False)
+        await room.members.set_organization_active("org_1", False, address="127.0.0.1")
         assert not is_good(room, pair)
         assert "deactivated" in await refusal(room, pair.refresh_token)
-        await room.members.set_organization_active("org_1", True)
+        await room.members.set_organization_active("org_1", True, address="127.0.0.1")
         assert is_good(room, pair)
         assert is_good(room, await room.tokens.refresh(pair.refresh_token))
