@@ -34,6 +34,7 @@ for _name in list(os.environ):
         del os.environ[_name]
 
 # No test may reach the keyring of whoever runs the suite; those about keyrings bring their own.
+os.environ["BROWSER"] = "true"  # the program that does nothing: no page opens in the browser of whoever runs the suite
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
 
 # Under nohup an ignored SIGHUP would be inherited by every program that the suite starts; a handler is not.

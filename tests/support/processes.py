@@ -47,6 +47,7 @@ def clean_environment(**variables: str | Path | int | float) -> dict[str, str]:
         "XDG_RUNTIME_DIR": os.environ["XDG_RUNTIME_DIR"],
         "COLUMNS": "200",
         "HEALTH_PORT": "0",
+        "BROWSER": "true",
         # What the interpreter finds wrong with our own code belongs into the log.
         "PYTHONWARNINGS": "default::ResourceWarning,default::RuntimeWarning",
     }

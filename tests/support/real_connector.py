@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -27,15 +28,15 @@ def environment(rpc_url: str, deployment: str, secret: str, **more: str) -> dict
 
 @asynccontextmanager
 async def running_connector(
-    home: Path, variables: dict[str, str], *, tools: str = "", until_working: bool = True
+    home: Path, variables: dict[str, str], *, tools: str = "", until_working: bool = True, **options: Any
 ) -> AsyncIterator[ConnectorRuntime]:
-    """A connector with the tools of this source text, stopped in order at the end."""
+    """A connector with the tools of this source text, stopped in order at the end; `options` as of the runtime."""
     folder = home / "custom-implementations" / "tools"
     folder.mkdir(parents=True, exist_ok=True)
     if tools:
         (folder / "given.py").write_text(tools)
     WATCH.learn_variables(variables)
-    runtime = ConnectorRuntime(load(home, variables))
+    runtime = ConnectorRuntime(load(home, variables), **options)
     running = asyncio.create_task(runtime.run(), name="connector under test")
     try:
         await eventually(lambda: running.done() or runtime.started.is_set(), what="the connector to start")

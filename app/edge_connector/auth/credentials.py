@@ -58,6 +58,7 @@ class TokenCredentials:
 
     Attributes:
         refresh_token: what a new token is got with; empty when only the person can bring a new one.
+        renewal_refused: the platform's words when it ended this sign-in for good; empty when it did not.
     """
 
     token: str = field(repr=False)
@@ -65,6 +66,7 @@ class TokenCredentials:
     source: str
     warnings: tuple[EdgeError, ...] = ()
     refresh_token: str = field(default="", repr=False)
+    renewal_refused: str = ""
 
     @property
     def authorization_header(self) -> str:
@@ -187,13 +189,14 @@ def find_token(
         )
     token = token.strip()
     info = check_token(token, now=now, save_to=where, leeway_s=float("inf") if also_expired else LEEWAY_S)
-    refresh_token = kept.values.get("refreshToken")
+    refresh_token, refused = kept.values.get("refreshToken"), kept.values.get("renewalRefused")
     return TokenCredentials(
         token,
         info,
         kept.place,
         kept.warnings,
         refresh_token=refresh_token.strip() if isinstance(refresh_token, str) else "",
+        renewal_refused=refused if isinstance(refused, str) else "",
     )
 
 

@@ -15,12 +15,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from edge_connector.auth import oauth
-from edge_connector.auth.claims import LEEWAY_S
 from edge_connector.auth.credentials import TokenCredentials, find_token, save_token
 from edge_connector.auth.renewal import renew_at
 from edge_connector.auth.vault import Kind, Vault
 from edge_connector.config.loading import LoadedConfig
-from edge_connector.core.clock import Clock
+from edge_connector.core.clock import Clock, to_iso
 from edge_connector.core.errors import NeedsLogin, NotConnected
 from edge_connector.core.files import explain_os_error
 from edge_connector.core.log import hide
@@ -37,9 +36,10 @@ class SignInEnded(NeedsLogin):
     """The platform renews this sign-in no more: a person has to sign in again."""
 
     def __init__(self, detail: str) -> None:
+        """`detail`: the platform's words."""
         super().__init__(
             "sign_in_ended",
-            f"Token validation failed: the platform ended this sign-in ({detail}).",
+            f"Token validation failed: the platform ended this sign-in ({detail.rstrip('.')}).",
             hint="Run `edge-connector auth --browser`.",
         )
 
@@ -81,7 +81,7 @@ async def renewed(
         try:
             answer = await oauth.refresh(client, again.refresh_token)
         except oauth.OAuthRefusal as refusal:
-            await _without_refresh(config, vault, again, clock)
+            await _end(vault, again, refusal.message)
             raise SignInEnded(refusal.message) from refusal
         hide(answer.access_token)
         hide(answer.refresh_token)
@@ -122,13 +122,12 @@ async def _read(config: LoadedConfig, vault: Vault, clock: Clock) -> TokenCreden
     return found
 
 
-async def _without_refresh(config: LoadedConfig, vault: Vault, token: TokenCredentials, clock: Clock) -> None:
-    """Nobody shall ask with that refresh token again."""
-    if token.info.expires_at is not None and clock.wall() > token.info.expires_at + LEEWAY_S:
-        document = {"token": token.token}
-        await asyncio.to_thread(vault.write, Kind.TOKEN, document)
-        return
-    await asyncio.to_thread(save_token, config, token.token, now=clock.wall(), vault=vault)
+async def _end(vault: Vault, token: TokenCredentials, detail: str) -> None:
+    """Nobody shall ask with that refresh token again, and whoever looks shall know why."""
+    document = {"token": token.token, "renewalRefused": detail}
+    if token.info.expires_at is not None:
+        document["expiresAt"] = to_iso(token.info.expires_at)
+    await asyncio.to_thread(vault.write, Kind.TOKEN, document)
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from edge_connector.auth.credentials import (
     find_credentials,
     find_deployment,
     find_token,
+    save_deployment,
     save_token,
 )
 from edge_connector.auth.refresh import SignInEnded, is_due, renewed
@@ -26,7 +27,9 @@ from edge_connector.core.clock import Clock
 from edge_connector.core.errors import EdgeError, NeedsLogin, NotConnected
 from edge_connector.core.log import hide
 from edge_connector.net.tls import client_context
-from edge_connector.platform_api.client import PlatformClient
+from edge_connector.platform_api.client import PlatformClient, TokenProvider
+from edge_connector.platform_api.operations import REGISTER_DESKTOP
+from edge_connector.platform_api.people import DesktopRequest
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +55,46 @@ class SignedOut:
     revoked: bool | None
 
 
+async def register_desktop(
+    config: LoadedConfig, token: TokenCredentials, *, instance_id: str, host: str, vault: Vault
+) -> bool:
+    """Register this installation as the person's own desktop and keep its deployment, unless there is one already.
+
+    From then on the link has a secret of its own and does not end with the token.
+
+    Args:
+        instance_id: the same one always gets the same deployment.
+        host: names a new deployment.
+
+    Returns:
+        Whether one was registered.
+
+    Raises:
+        EdgeError: the platform does not do it, cannot be reached, or what it gave cannot be kept.
+    """
+    if await asyncio.to_thread(find_deployment, config, vault=vault) is not None:
+        return False
+    await asyncio.to_thread(vault.expect_write, Kind.DEPLOYMENT)
+
+    async def provide() -> str:
+        return token.token
+
+    address = config.settings.platform_api_url
+    async with _client(config, address, provide, timeout_s=30.0) as client:
+        made = await client.call(REGISTER_DESKTOP, DesktopRequest(instance_id=instance_id, host=host[:200]))
+    hide(made.secret)
+    place = await asyncio.to_thread(
+        save_deployment,
+        config,
+        deployment_id=made.id,
+        deployment_secret=made.secret,
+        registered_for=owner_of(token),
+        vault=vault,
+    )
+    log.info("registered deployment=%s new=%s kept_in=%s", made.id, made.is_new, place)
+    return True
+
+
 @asynccontextmanager
 async def sign_in_client(config: LoadedConfig, *, timeout_s: float = 30.0) -> AsyncIterator[PlatformClient]:
     """A client without credentials for the address where people sign in.
@@ -59,12 +102,19 @@ async def sign_in_client(config: LoadedConfig, *, timeout_s: float = 30.0) -> As
     Raises:
         UserError: the address or the CA file cannot be used.
     """
-    settings = config.settings
-    address = settings.desktop_auth_base_url or settings.platform_api_url
+    address = config.settings.desktop_auth_base_url or config.settings.platform_api_url
+    async with _client(config, address, None, timeout_s=timeout_s) as client:
+        yield client
+
+
+@asynccontextmanager
+async def _client(
+    config: LoadedConfig, address: str, token: TokenProvider | None, *, timeout_s: float
+) -> AsyncIterator[PlatformClient]:
     context = None
     if address.startswith("https:"):
-        context = await asyncio.to_thread(client_context, settings.ca_file)
-    async with PlatformClient(address, ssl=context, timeout_s=timeout_s) as client:
+        context = await asyncio.to_thread(client_context, config.settings.ca_file)
+    async with PlatformClient(address, token, ssl=context, timeout_s=timeout_s) as client:
         yield client
 
 

@@ -57,6 +57,7 @@ def status(directory: str | None, as_json: bool) -> int:
 
 def _look(loaded: LoadedConfig) -> tuple[dict[str, Any], int]:
     from edge_connector.auth.credentials import find_credentials, find_deployment, find_token
+    from edge_connector.auth.refresh import SignInEnded
     from edge_connector.auth.renewal import warning
     from edge_connector.auth.vault import Kind, Vault
 
@@ -81,6 +82,8 @@ def _look(loaded: LoadedConfig) -> tuple[dict[str, Any], int]:
             document["token"] = token_document(token)
             for trouble in token.warnings:
                 note(trouble)
+            if token.renewal_refused:
+                note(SignInEnded(token.renewal_refused))
             if not token.refresh_token and (left := warning(token.info, now=now)):
                 note(
                     UserError(

@@ -130,7 +130,7 @@ def _with_display(directory: Path, flags: dict[str, Any], single: Any, *, hidden
     from edge_connector.desktop.host import Closing, make_application, run_on_qt
     from edge_connector.desktop.source import ChosenSource, HostedSource, ThreadSource
 
-    start = RuntimeStart(directory, flags, auto_resume=auto_resume)
+    start = RuntimeStart(directory, flags, auto_resume=auto_resume, by_person=not hidden)
     environ = start.prepare()
     source: HostedSource | ThreadSource
     if _wants_thread(environ):
@@ -168,10 +168,12 @@ class RuntimeStart:
         on_port_moved: hears the port that is taken and the one that is used instead.
     """
 
-    def __init__(self, directory: Path, flags: dict[str, Any], *, auto_resume: bool) -> None:
+    def __init__(self, directory: Path, flags: dict[str, Any], *, auto_resume: bool, by_person: bool) -> None:
+        """`by_person`: somebody sits before it: it may open the sign-in page, once."""
         self._directory = directory
         self._flags = flags
         self._auto_resume = auto_resume
+        self._may_open_page = by_person
         self._port: int | None = None
         self._loaded: LoadedConfig | None = None
         self.on_port_moved: Callable[[int, int], None] = lambda taken, port: None
@@ -207,7 +209,14 @@ class RuntimeStart:
             loaded = replace(loaded, settings=replace(loaded.settings, health_port=self._port))
         self._loaded = loaded
         logs.configure(loaded.settings.log_level, file=loaded.paths.log_file)
-        return ConnectorRuntime(loaded, auto_resume=self._auto_resume, stay_without_credentials=True)
+        may_open_page, self._may_open_page = self._may_open_page, False
+        return ConnectorRuntime(
+            loaded,
+            auto_resume=self._auto_resume,
+            stay_without_credentials=True,
+            is_desktop=True,
+            sign_in_at_start=may_open_page,
+        )
 
     def recover(self, error: EdgeError) -> bool:
         """Whether something was changed so that another start may succeed (R7: the default port, and only that)."""

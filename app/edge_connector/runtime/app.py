@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from edge_connector import __version__
+from edge_connector.auth.browser import open_page
 from edge_connector.config.loading import LoadedConfig
 from edge_connector.config.paths import InstallationPaths, instance_id, prepare_directory
 from edge_connector.control.address import control_address
@@ -72,6 +73,7 @@ class ConnectorRuntime:
         auto_resume: bool = False,
         stay_without_credentials: bool = False,
         next_free_health_port: bool = False,
+        is_desktop: bool = False,
         sign_in_at_start: bool = False,
         clock: Clock | None = None,
         draw: Callable[[], float] = random.random,
@@ -83,6 +85,7 @@ class ConnectorRuntime:
             exit_when_refused: end `run` with `Fatal` when the very first connection is refused for good.
             auto_resume: go on with the pause of the last run.
             stay_without_credentials: be there in the state `needs_you` instead of failing with `NeedsLogin`.
+            is_desktop: it is a person's own: signed in, it gets a deployment of its own.
             sign_in_at_start: begin a sign-in in the browser, once, when there is nothing to connect with: a person has
                 just started the program and sits before it.
             next_free_health_port: take any free port when the health port is taken (R7: the desktop's default port).
@@ -97,6 +100,7 @@ class ConnectorRuntime:
         self._auto_resume = auto_resume
         self._stay_without_credentials = stay_without_credentials
         self._next_free_health_port = next_free_health_port
+        self._is_desktop = is_desktop
         self._sign_in_at_start = sign_in_at_start
         self._stop_requested = asyncio.Event()
         self._hard_stop = asyncio.Event()
@@ -193,7 +197,9 @@ class ConnectorRuntime:
             draw=self._draw,
             on_change=self._on_credentials_changed,
             on_ended=self._uplink.set_sign_in_ended,
+            registers=self._is_desktop and settings.connector_type == "DESKTOP",
             at_start=self._sign_in_at_start,
+            open_address=lambda address: open_page(address),
         )
         self.activity = ActivityLog(self._clock, self._is_served)
         self.ledger = CallLedger(

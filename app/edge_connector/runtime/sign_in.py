@@ -17,7 +17,7 @@ from edge_connector.auth.device import DeviceFlow
 from edge_connector.auth.keyring_access import KeyringLocked
 from edge_connector.auth.refresh import SignInEnded, renewed
 from edge_connector.auth.renewal import next_change, renew_at, warning
-from edge_connector.auth.session import keep_token, sign_in_client, sign_out
+from edge_connector.auth.session import keep_token, register_desktop, sign_in_client, sign_out
 from edge_connector.auth.vault import Kind, Vault
 from edge_connector.config.loading import LoadedConfig
 from edge_connector.core.backoff import Backoff
@@ -53,6 +53,7 @@ class SignInDesk:
         draw: Callable[[], float],
         on_change: Callable[[str], None],
         on_ended: Callable[[bool], None],
+        registers: bool = False,
         at_start: bool = False,
         open_address: Callable[[str], bool] = open_page,
     ) -> None:
@@ -62,6 +63,7 @@ class SignInDesk:
             host: this machine's name for the approval page.
             on_change: hears why the credentials are other ones now.
             on_ended: hears whether the platform has ended the sign-in for good.
+            registers: whether a sign-in gets this installation a deployment of its own: a person's desktop.
             at_start: begin a sign-in in the browser, once, when there is nothing to connect with.
             open_address: shows a page to the person.
         """
@@ -73,6 +75,7 @@ class SignInDesk:
         self._draw = draw
         self._on_change = on_change
         self._on_ended = on_ended
+        self._registers = registers
         self._at_start = at_start
         self._open = open_address
         self._tasks = TaskOwner("sign-in")
@@ -202,7 +205,7 @@ class SignInDesk:
         try:
             async with sign_in_client(self._loaded) as client:
                 answer = await device_sign_in.until_approved(client, flow, clock=self._clock)
-                await keep_token(
+                done = await keep_token(
                     self._loaded,
                     answer.access_token,
                     client,
@@ -218,6 +221,7 @@ class SignInDesk:
         finally:
             self._flow = None
             self._board.changed("sign-in")
+        await self._register(done.token)
         self.reload("signed in")
 
     # ---- looking after it
@@ -255,11 +259,8 @@ class SignInDesk:
             self._backoff = self._backoff.failed()
             log.info("token not renewed now cause=%s attempt=%d", error.code, self._backoff.attempt)
             return self._backoff.delay_s(self._draw)
-        except SignInEnded as ended:
-            self._board.raise_problem(ENDED, detail=ended.message)
-            self._on_ended(True)
-            self._wake.set()  # the token is still good for a while: look at it once more
-            return 0.0
+        except SignInEnded:
+            return 0.0  # it was noted with the token: look at that
         except EdgeError as error:
             # The link finds the same, and shows it where it needs the token.
             log.info("no usable token code=%s", error.code)
@@ -274,13 +275,31 @@ class SignInDesk:
             await self._sign_in_at_start()
             return LOOK_AGAIN_S
         self._at_start = False
+        if await self._register(self._token):
+            self._on_change("a deployment was registered")
         return self._warn(self._token)
+
+    async def _register(self, token: TokenCredentials) -> bool:
+        """Get this desktop its own deployment, where wanted and possible; without one the link uses the token."""
+        if not self._registers:
+            return False
+        try:
+            return await register_desktop(
+                self._loaded, token, instance_id=self._instance_id, host=self._host, vault=Vault(self._loaded)
+            )
+        except EdgeError as error:
+            log.warning("no deployment registered, the link uses the token code=%s error=%s", error.code, error.message)
+            return False
 
     def _warn(self, token: TokenCredentials) -> float:
         now = self._clock.wall()
+        if token.renewal_refused:
+            self._board.raise_problem(ENDED, detail=SignInEnded(token.renewal_refused).message)
+        else:
+            self._board.clear_problems(ENDED)
+        self._on_ended(bool(token.renewal_refused))
         if token.refresh_token:
-            self._board.clear_problems(ENDED, SOON)
-            self._on_ended(False)
+            self._board.clear_problems(SOON)
             moment = renew_at(token.info)
         else:
             if left := warning(token.info, now=now):
