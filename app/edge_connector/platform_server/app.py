@@ -39,7 +39,7 @@ from edge_connector.platform_server.people.devices import DeviceGrants
 from edge_connector.platform_server.people.members import Members
 from edge_connector.platform_server.people.passwords import Passwords
 from edge_connector.platform_server.people.sessions import Sessions
-from edge_connector.platform_server.people.tokens import Tokens
+from edge_connector.platform_server.people.tokens import ACCESS_S, Tokens
 from edge_connector.platform_server.results.references import References
 from edge_connector.platform_server.results.store import ResultStore
 from edge_connector.platform_server.results.upload import ResultUpload
@@ -257,6 +257,7 @@ class PlatformServer:
                     )
                     await parts.store.people.prune_people(wall, audit_before=wall - KEEP_AUDIT_S)
                     parts.sessions.expire()
+                    parts.identity.forget_revoked(wall - 2 * ACCESS_S)
                 except UserError as error:
                     log.warning("store could not be pruned code=%s error=%s", error.code, error)
             await asyncio.sleep(PRESENCE_S)

@@ -26,7 +26,7 @@ class Deployments:
         self._fleet = fleet
         self._identity = identity
         self._clock = clock
-        self._making = asyncio.Lock()
+        self._changing = asyncio.Lock()
 
     async def create(
         self, organization_id: str, *, name: str, description: str, client_type: str
@@ -36,7 +36,7 @@ class Deployments:
         Raises:
             Refused: the name is taken.
         """
-        async with self._making:
+        async with self._changing:
             if any(state.row.name == name for state in self._fleet.of_organization(organization_id)):
                 raise Refused(409, "name_taken", f"A deployment named {name!r} exists.", hint="Choose another name.")
             secret = new_secret("sec")
@@ -53,10 +53,13 @@ class Deployments:
 
     async def of_installation(self, principal: Principal, instance_id: str, host: str) -> DeploymentState:
         """The desktop deployment of a person's installation, made at its first connection and named after the host."""
-        async with self._making:
+        return (await self._found_or_made(principal, instance_id, host))[0]
+
+    async def _found_or_made(self, principal: Principal, instance_id: str, host: str) -> tuple[DeploymentState, bool]:
+        async with self._changing:
             found = self._fleet.of_user(principal.organization_id, principal.user_id, instance_id)
             if found is not None:
-                return found
+                return found, False
             taken = {state.row.name for state in self._fleet.of_organization(principal.organization_id)}
             base = (host or "desktop")[:80]
             name = next(n for n in (base, *(f"{base} {i}" for i in range(2, len(taken) + 3))) if n not in taken)
@@ -70,7 +73,7 @@ class Deployments:
                 instance_id=instance_id,
                 created_at=self._clock.wall(),
             )
-            return await self._add(row)
+            return await self._add(row), True
 
     async def _add(self, row: DeploymentRow) -> DeploymentState:
         connector = ConnectorRow(id=new_id("con"), deployment_id=row.id)
@@ -85,9 +88,8 @@ class Deployments:
 
         The same installation always has the same deployment; the secret it had before goes on for `OVERLAP_S`.
         """
-        known = self._fleet.of_user(principal.organization_id, principal.user_id, instance_id)
-        state = await self.of_installation(principal, instance_id, host)
-        return state, await self.rotate_secret(state, keep_old_s=OVERLAP_S), known is None
+        state, is_new = await self._found_or_made(principal, instance_id, host)
+        return state, await self.rotate_secret(state, keep_old_s=OVERLAP_S), is_new
 
     async def rotate_secret(self, state: DeploymentState, *, keep_old_s: float) -> str:
         """A new secret; the old one is good for some seconds more, and no secret before that one.
@@ -96,10 +98,11 @@ class Deployments:
         """
         secret = new_secret("sec")
         row, digest = state.row, digest_of(secret)
-        previous = row.secret_digest if keep_old_s > 0 else None
-        until = self._clock.wall() + keep_old_s if previous is not None else 0.0
-        await self._store.set_deployment_secret(row.id, digest, previous=previous, previous_until=until)
-        row.secret_digest, row.previous_secret_digest, row.previous_secret_until = digest, previous, until
+        async with self._changing:
+            previous = row.secret_digest if keep_old_s > 0 else None
+            until = self._clock.wall() + keep_old_s if previous is not None else 0.0
+            await self._store.set_deployment_secret(row.id, digest, previous=previous, previous_until=until)
+            row.secret_digest, row.previous_secret_digest, row.previous_secret_until = digest, previous, until
         self._identity.credentials_changed(row.organization_id, "the deployment's secret was changed")
         log.info("deployment secret changed deployment=%s keep_old_s=%d", row.id, keep_old_s)
         return secret
@@ -107,10 +110,11 @@ class Deployments:
     async def end_previous_secret(self, state: DeploymentState) -> bool:
         """End the overlap of a rotation now; False when there was none."""
         row = state.row
-        if row.previous_secret_digest is None or row.previous_secret_until <= self._clock.wall():
-            return False
-        await self._store.set_deployment_secret(row.id, row.secret_digest)
-        row.previous_secret_digest, row.previous_secret_until = None, 0.0
+        async with self._changing:
+            if row.previous_secret_digest is None or row.previous_secret_until <= self._clock.wall():
+                return False
+            await self._store.set_deployment_secret(row.id, row.secret_digest)
+            row.previous_secret_digest, row.previous_secret_until = None, 0.0
         self._identity.credentials_changed(row.organization_id, "the deployment's secret was changed")
         log.info("previous deployment secret ended deployment=%s", row.id)
         return True

@@ -90,8 +90,8 @@ class Identity:
     def __init__(self, stored: StoredIdentity, fleet: Fleet, key: SigningKey, clock: Clock) -> None:
         self.organizations: dict[str, OrganizationRow] = {row.id: row for row in stored.organizations}
         self.users: dict[str, UserRow] = {row.id: row for row in stored.users}
-        self.revoked_families: set[str] = set(stored.revoked_families)
-        """Of refresh tokens; the access tokens that came with them are refused as well."""
+        self.revoked_families = dict.fromkeys(stored.revoked_families, clock.wall())
+        """Of refresh tokens, with the moment; the access tokens that came with them are refused as well."""
         self.on_change: list[Callable[[str, str], None]] = []
         """Called with an organization's id and a reason when credentials of it may have become bad."""
         self.server_tokens: dict[str, ServerTokenRow] = {row.id: row for row in stored.server_tokens}
@@ -324,8 +324,12 @@ class Identity:
 
     def revoke_families(self, organization_id: str, families: Iterable[str], reason: str) -> None:
         """Access tokens of these sign-ins are refused from now on, and their sessions end."""
-        self.revoked_families.update(families)
+        self.revoked_families.update(dict.fromkeys(families, self._clock.wall()))
         self.credentials_changed(organization_id, reason)
+
+    def forget_revoked(self, before: float) -> None:
+        """Families that were revoked before this moment have no access token left that has not expired."""
+        self.revoked_families = {family: at for family, at in self.revoked_families.items() if at >= before}
 
     def credentials_changed(self, organization_id: str, reason: str) -> None:
         """Look each up anew, and end what lives on bad ones."""

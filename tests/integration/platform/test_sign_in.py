@@ -12,9 +12,11 @@ from edge_connector.core.errors import UserError
 from edge_connector.platform_api import models as api
 from edge_connector.platform_api import oauth, people
 from edge_connector.platform_api import operations as ops
+from edge_connector.platform_api.client import PlatformClient
+from edge_connector.platform_server.app import PlatformConfig, PlatformServer
 from tests.support.peers import connector, pair
 from tests.support.real_platform import RunningPlatform, running_platform
-from tests.support.sign_in import DEVICE, new_member, parts_of, signed_in, token_request
+from tests.support.sign_in import DEVICE, HERE, PASSWORD, new_member, parts_of, signed_in, token_request
 from tests.support.waiting import eventually
 
 
@@ -27,6 +29,27 @@ async def form(platform: RunningPlatform, path: str, data: Any) -> tuple[int, An
 
 
 FORM = "application/x-www-form-urlencoded"
+
+
+async def test_the_first_admin_may_have_a_password_from_the_start(tmp_path: Path) -> None:
+    server = PlatformServer(PlatformConfig(data=tmp_path / "data", api_port=0, rpc_port=0))
+    await server.start()
+    try:
+        async with PlatformClient(server.api_url) as client:
+            wanted = api.SetupRequest(
+                code=server.setup_code or "", organization="Acme", name="Ada", email="ada@acme.test", password="short"
+            )
+            with pytest.raises(UserError) as short:
+                await client.call(ops.SETUP, wanted)
+            assert short.value.code == "password_length"
+            wanted.password = PASSWORD
+            made = await client.call(ops.SETUP, wanted)
+        assert server._parts is not None
+        session = await server._parts.sessions.sign_in("ada@acme.test", PASSWORD, address=HERE)
+        assert session.principal is not None
+        assert session.principal.organization_id == made.organization_id
+    finally:
+        await server.stop()
 
 
 async def test_a_connector_signs_in_refreshes_and_signs_out(tmp_path: Path) -> None:

@@ -53,8 +53,11 @@ async def test_a_lost_answer_is_asked_for_again_but_later_reuse_revokes_the_fami
         assert is_good(room, other), "another sign-in of the person is another family"
         assert "tokens.reused" in await room.actions()
         room = await reopened(room)
+        room.identity.forget_revoked(room.clock.now - 1)
         assert not is_good(room, again)
         assert is_good(room, other)
+        room.identity.forget_revoked(room.clock.now + 1)
+        assert room.identity.revoked_families == {}
         await room.store.close()
 
 
