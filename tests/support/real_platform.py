@@ -125,9 +125,18 @@ class RunningPlatform:
 
 @asynccontextmanager
 async def running_platform(
-    tmp_path: Path, *, drain_s: float = 1.0, data: str = "platform-data", heartbeat_s: float = 30.0
+    tmp_path: Path,
+    *,
+    drain_s: float = 1.0,
+    data: str = "platform-data",
+    heartbeat_s: float = 30.0,
+    password: str = "",
 ) -> AsyncIterator[RunningPlatform]:
-    """Start a platform on free ports under `tmp_path`, set it up, and stop it in the end."""
+    """Start a platform on free ports under `tmp_path`, set it up, and stop it in the end.
+
+    Args:
+        password: of the admin; without one she cannot sign in to pages.
+    """
     config = PlatformConfig(data=tmp_path / data, api_port=0, rpc_port=0, drain_s=drain_s, heartbeat_s=heartbeat_s)
     server = PlatformServer(config)
     await server.start()
@@ -136,7 +145,11 @@ async def running_platform(
             made = await client.call(
                 ops.SETUP,
                 api.SetupRequest(
-                    code=server.setup_code or "", organization="Test organization", name="Ada", email="ada@example.test"
+                    code=server.setup_code or "",
+                    organization="Test organization",
+                    name="Ada",
+                    email="ada@example.test",
+                    password=password,
                 ),
             )
     except BaseException:

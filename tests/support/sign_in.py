@@ -13,6 +13,7 @@ from edge_connector.platform_server.people.sessions import Session
 from tests.support.real_platform import RunningPlatform
 
 HERE = "127.0.0.1"
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 PASSWORD = "a long password"
 DEVICE = oauth.DeviceAuthorizationRequest(
     client_id=oauth.CLIENT_ID, client_name="Edge Connector", host="box", instance_id="inst-1"
@@ -30,7 +31,9 @@ async def browser_of(platform: RunningPlatform, user_id: str, organization_id: s
     """A browser in which the person is signed in."""
     parts = parts_of(platform)
     user = parts.identity.users[user_id]
-    return await parts.sessions.open_for(user, organization_id or platform.organization_id, address=HERE)
+    return await parts.sessions.open_for(
+        user, organization_id or platform.organization_id, address=HERE, user_agent=BROWSER
+    )
 
 
 def token_request(grant: oauth.DeviceAuthorization) -> oauth.TokenRequest:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from edge_connector.platform_api.models import Email, Name, NewDeployment, Reply, Request
+from edge_connector.platform_api.models import Name, NewDeployment, Reply, Request
 
 Role = Literal["admin", "member"]
 
@@ -62,7 +62,7 @@ class InviteRequest(Request):
     """Whom a new invite link is for."""
 
     role: Role = "member"
-    email: Email | Literal[""] = ""
+    email: Annotated[str, Meta(max_length=254, pattern=r"^([^@\s]+@[^@\s]+)?$")] = ""
     """Only a person with this address can use it; empty for whoever has the link."""
 
 

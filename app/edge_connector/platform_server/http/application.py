@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import secrets
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from typing import Any
@@ -15,14 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from edge_connector.core.errors import EdgeError
 from edge_connector.platform_api.operations import CREATE_CALL, HEALTHZ, LIVEZ, OPERATIONS, Operation, Scope
 from edge_connector.platform_server.http.api_request import ApiRequest
 from edge_connector.platform_server.http.bodies import read_body
 from edge_connector.platform_server.http.call_endpoint import CallEndpoint
 from edge_connector.platform_server.http.call_protocol import CallFront
+from edge_connector.platform_server.http.failures import as_refusal
 from edge_connector.platform_server.http.operations import Operations
-from edge_connector.platform_server.http.pages import Pages
+from edge_connector.platform_server.http.pages import page_routes
 from edge_connector.platform_server.identity import Principal
 from edge_connector.platform_server.parts import Parts
 from edge_connector.platform_server.people.refusals import in_oauth_form
@@ -33,8 +31,6 @@ from edge_connector.platform_server.refusals import (
     too_many_attempts,
     unauthorized,
 )
-
-log = logging.getLogger(__name__)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 _ANY_HOST = frozenset({LIVEZ.path, HEALTHZ.path})
@@ -49,17 +45,8 @@ class HttpApplication:
         self._calls = CallEndpoint(parts)
         self.front = CallFront(self._calls, parts.hosts)
         """For the protocol under this application, which answers plain calls by itself."""
-        pages = Pages(parts)
-        self._router = Router(
-            [
-                Route("/", _guarded(pages.home), methods=["GET"]),
-                Route("/setup", _guarded(pages.setup_form), methods=["GET"]),
-                Route("/setup", _guarded(pages.setup_submit), methods=["POST"]),
-                Route("/static/platform.css", pages.style, methods=["GET"]),
-                *self._routes(Operations(parts)),
-            ],
-            redirect_slashes=False,
-        )
+        operations = Operations(parts)
+        self._router = Router([*self._routes(operations), *page_routes(parts, operations)], redirect_slashes=False)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -185,17 +172,8 @@ def _guarded(endpoint: Endpoint) -> Endpoint:
     async def guarded(request: Request) -> Response:
         try:
             return await endpoint(request)
-        except Refused as error:
-            return _response(error)
-        except EdgeError as error:
-            log.warning("request failed path=%s code=%s error=%s", request.url.path, error.code, error)
-            status = 507 if error.code == "disk_full" else 503
-            return _response(Refused(status, error.code, error.message, hint=error.hint))
-        except Exception:
-            number = secrets.token_hex(4)
-            log.exception("request failed path=%s number=%s", request.url.path, number)
-            text = f"The platform failed on this request; its log has the cause under the number {number}."
-            return _response(Refused(500, "internal_error", text, hint="Report it with that part of the log."))
+        except Exception as error:
+            return _response(as_refusal(error, request.url.path))
 
     return guarded
 

@@ -176,7 +176,15 @@ class Sessions:
         await self._store.put_web_session(session.row)
         return Session(session.token, session.row, session.user, self._principal_of(session.row))
 
-    # ---- the password
+    # ---- name and password
+
+    async def rename(self, session: Session, name: str, *, address: str) -> None:
+        """The person is called so from now on, in all organizations."""
+        user, former = session.user, session.user.name
+        await self._store.set_name(user.id, name)
+        user.name = name
+        self._identity.forget()
+        await self._audit.note_person(user, "person.renamed", address=address, former=former)
 
     async def change_password(self, session: Session, current: str, new: str, *, address: str) -> None:
         """A new password; all other sessions and connectors of the person are signed out.

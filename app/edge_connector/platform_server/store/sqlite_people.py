@@ -64,6 +64,9 @@ class SqlitePeople:
     async def set_password(self, user_id: str, password_hash: str) -> None:
         await self._change("UPDATE users SET password_hash=? WHERE id=?", (password_hash, user_id))
 
+    async def set_name(self, user_id: str, name: str) -> None:
+        await self._change("UPDATE users SET name=? WHERE id=?", (name, user_id))
+
     async def put_membership(self, membership: MembershipRow) -> None:
         await self._change(_PUT_MEMBERSHIP, msgspec.structs.astuple(membership))
 
