@@ -24,7 +24,7 @@ tests)
 	for pair in xvfb:Xvfb openbox:openbox trayer:trayer xdotool:xdotool imagemagick:convert x11-utils:xprop \
 		dbus-daemon:dbus-daemon gnome-keyring:gnome-keyring-daemon dbus-bin:dbus-send xfce4-panel:xfce4-panel xfconf:xfconf-query \
 		desktop-file-utils:desktop-file-validate systemd:systemd-analyze libplist-utils:plistutil nsis:makensis \
-		xinit:xinit x11-session-utils:xsm x11-xserver-utils:iceauth; do
+		xinit:xinit chromium:chromium x11-session-utils:xsm x11-xserver-utils:iceauth; do
 		need "${pair%%:*}" sh -c "command -v ${pair##*:}"
 	done
 	for package in libgl1 libegl1 libglib2.0-0 libfontconfig1 libxkbcommon0 libdbus-1-3 libxcb-cursor0 libxcb-icccm4 \

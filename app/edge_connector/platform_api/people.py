@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from edge_connector.platform_api.models import Name, NewDeployment, Reply, Request
+from edge_connector.platform_api.models import Email, Name, NewDeployment, Reply, Request
 
 Role = Literal["admin", "member"]
 
