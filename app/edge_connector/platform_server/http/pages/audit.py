@@ -36,7 +36,8 @@ class AuditPages:
         found = await self._site.do(visit, ops.LIST_AUDIT, query=query)
         actors = self._actors(visit.principal.organization_id)
         for entry in found.entries:
-            actors.setdefault(entry.actor_id, entry.actor_name)
+            if entry.actor_id:  # the platform's operator has none
+                actors.setdefault(entry.actor_id, entry.actor_name)
         narrowed = {name: value for name, value in (("action", action), ("actor", actor)) if value}
         if actor:
             actors.setdefault(actor, actor)
