@@ -53,7 +53,7 @@ async def test_the_own_account(tmp_path: Path) -> None:
         page = await ada.send("/account/password", **(wrong | {"current": PASSWORD}))
         assert (page.status, "The new password holds." in page.visible) == (200, True)
         assert (await elsewhere.open("/account")).path == "/sign-in?next=%2Faccount"
-        assert (await sign_in(elsewhere, "ada@example.test")).status == 401
+        assert (await sign_in(elsewhere, "ada@example.test")).status == 400
         assert (await sign_in(elsewhere, "ada@example.test", NEW_PASSWORD)).path == "/deployments"
         # Ending the own session leads to the sign-in.
         (current,) = people.parts.sessions._of(platform.user_id)[-1:]

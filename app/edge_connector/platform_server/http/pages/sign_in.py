@@ -47,9 +47,9 @@ class SignInPages:
                 former=visit.session,
             )
         except Refused as error:
-            return self._site.page(
-                visit, "sign_in.html", status=error.status, next=visit.next, is_over=False, problem=error
-            )
+            # 401 would have to name a scheme of HTTP (RFC 9110, section 15.5.2).
+            status = 400 if error.status == 401 else error.status
+            return self._site.page(visit, "sign_in.html", status=status, next=visit.next, is_over=False, problem=error)
         if session.principal is None:
             response = self._site.redirect("/organizations", next=visit.next)
         else:

@@ -69,6 +69,7 @@ class Site:
             loader=FileSystemLoader(resource_path("static/platform")),
             autoescape=select_autoescape(["html"]),
             undefined=StrictUndefined,
+            auto_reload=False,
             trim_blocks=True,
             lstrip_blocks=True,
         )
