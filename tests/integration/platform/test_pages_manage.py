@@ -278,6 +278,14 @@ async def test_nothing_of_another_organization_is_there(tmp_path: Path) -> None:
         assert page.status == 200 and "Nothing like this is in the log" in page.visible and "Ada" not in page.text
 
 
+async def test_a_link_that_leads_nowhere_is_told_to_a_person_as_a_page(tmp_path: Path) -> None:
+    async with signed_in_people(tmp_path) as people:
+        page = await people.ada.open("/member", headers={"Accept": "text/html,*/*"})
+        assert (page.status, "There is no such page here." in page.visible) == (404, True)
+        page = await people.ada.open("/api/v1/nothing")
+        assert (page.status, "unknown_path" in page.text) == (404, True)
+
+
 async def test_the_audit_log_is_narrowed_and_paged(tmp_path: Path) -> None:
     async with signed_in_people(tmp_path) as people:
         ada, platform = people.ada, people.platform

@@ -20,7 +20,7 @@ from edge_connector.platform_server.http.call_endpoint import CallEndpoint
 from edge_connector.platform_server.http.call_protocol import CallFront
 from edge_connector.platform_server.http.failures import as_refusal
 from edge_connector.platform_server.http.operations import Operations
-from edge_connector.platform_server.http.pages import page_routes
+from edge_connector.platform_server.http.pages import Pages
 from edge_connector.platform_server.identity import Principal
 from edge_connector.platform_server.parts import Parts
 from edge_connector.platform_server.people.refusals import in_oauth_form
@@ -46,7 +46,8 @@ class HttpApplication:
         self.front = CallFront(self._calls, parts.hosts)
         """For the protocol under this application, which answers plain calls by itself."""
         operations = Operations(parts)
-        self._router = Router([*self._routes(operations), *page_routes(parts, operations)], redirect_slashes=False)
+        self._pages = Pages(parts, operations)
+        self._router = Router([*self._routes(operations), *self._pages.routes], redirect_slashes=False)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -65,7 +66,10 @@ class HttpApplication:
             try:
                 await self._router(scope, receive, send)
             except HTTPException as error:
-                await _response(_unrouted(error.status_code, scope))(scope, receive, send)
+                request = Request(scope, receive)
+                is_person = error.status_code == 404 and "text/html" in request.headers.get("accept", "")
+                answer = self._pages.unknown(request) if is_person else _response(_unrouted(error.status_code, scope))
+                await answer(scope, receive, send)
 
     async def _refuse_websocket(self, receive: Any, send: Any) -> None:
         await receive()

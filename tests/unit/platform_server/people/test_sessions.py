@@ -146,6 +146,21 @@ async def test_a_new_password_ends_everything_else(tmp_path: Path) -> None:
         await again.store.close()
 
 
+async def test_a_new_name_holds_at_once_and_after_a_restart(tmp_path: Path) -> None:
+    async with people_room(tmp_path) as room:
+        session = await room.sign_in(room.ada)
+        tokens = await room.tokens.issue(room.ada, "org_1", client="Edge Connector", host="box")
+        header = f"Bearer {tokens.access_token}".encode()
+        assert room.identity.authenticate(header) is not None
+        await room.sessions.rename(session, "Countess", address=HERE)
+        known = room.identity.authenticate(header)
+        assert known is not None and known.name == "Countess"
+        assert (await room.actions())[-1] == "person.renamed"
+        again = await reopened(room)
+        assert again.ada.name == "Countess"
+        await again.store.close()
+
+
 async def test_each_place_is_listed_and_ended_by_its_person_alone(tmp_path: Path) -> None:
     async with people_room(tmp_path) as room:
         session = await room.sign_in(room.ada)

@@ -87,15 +87,19 @@ class Site:
         """A page or a form's target. Forms are checked; who is not signed in is led to it."""
 
         async def endpoint(request: Request) -> Response:
-            cookie = request.cookies.get(cookie_name(SESSION_COOKIE, is_secure=self._is_secure), "")
-            session = self.parts.sessions.find(cookie) if cookie else None
-            visit = Visit(request, session, is_secure=self._is_secure)
+            visit = self.visit(request)
             try:
                 return await self._answer(visit, handler, who)
             except Exception as error:
                 return self.refusal(visit, as_refusal(error, request.url.path))
 
         return Route(path, endpoint, methods=[method])
+
+    def visit(self, request: Request) -> Visit:
+        """The request with the session that its cookie names."""
+        cookie = request.cookies.get(cookie_name(SESSION_COOKIE, is_secure=self._is_secure), "")
+        session = self.parts.sessions.find(cookie) if cookie else None
+        return Visit(request, session, is_secure=self._is_secure)
 
     async def _answer(self, visit: Visit, handler: Handler, who: Who) -> Response:
         is_form = visit.request.method == "POST"
