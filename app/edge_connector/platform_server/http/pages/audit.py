@@ -14,7 +14,7 @@ from edge_connector.platform_server.http.pages.visit import Visit
 from edge_connector.platform_server.http.pages.words import KINDS
 
 PAGE = "/audit"
-MAX_ACTORS = 200
+MAX_ACTORS = 100
 """In the list to choose from; everybody in the table can be chosen there."""
 
 

@@ -35,7 +35,7 @@ Res = TypeVar("Res")
 Row = TypeVar("Row")
 Handler = Callable[[Visit], Awaitable[Response]]
 
-ROWS = 40
+ROWS = 30
 """Of a table on one page, which keeps a page below 100 kB."""
 NAMED_ADMINS = 5
 HEADERS = {
