@@ -17,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
+from tests.support.secrets import WATCH
 from tests.support.sign_in import BROWSER
 
 MAX_PAGE_BYTES = 100_000
@@ -137,7 +138,9 @@ class Browser:
         url = urljoin(self.url, path)
         while True:
             async with self._http.request(method, url, data=data, allow_redirects=False, **options) as reply:
-                self.set_cookies += reply.headers.getall("Set-Cookie", [])
+                for cookie in reply.headers.getall("Set-Cookie", []):
+                    self.set_cookies.append(cookie)
+                    WATCH.learn(cookie.partition("=")[2].partition(";")[0], "a cookie")
                 if 300 <= reply.status < 400:
                     assert reply.status == 303 and reply.headers["Cache-Control"] == "no-store"
                     self.redirects.append(reply.headers["Location"])
@@ -157,6 +160,8 @@ class Browser:
             for form in reader.forms:
                 assert (form.method == "post") == ("csrf" in form.fields), f"{form.action} on {url}"
             assert reader.tags.count("h1") == 1 and reader.tags.count("main") == 1
+        for secret in reader.secrets:
+            WATCH.learn(secret.rpartition("code=")[2] if " " not in secret else "", "what a page shows once")
         visible = " ".join("".join(reader.words).split())
         parts = urlsplit(url)
         path = parts.path + (f"?{parts.query}" if parts.query else "")

@@ -17,8 +17,11 @@ from edge_connector.platform_api import models as api
 from edge_connector.platform_api import operations as ops
 from edge_connector.platform_api.client import PlatformClient
 from edge_connector.platform_server.app import PlatformConfig, PlatformServer
+from tests.support.browser import browser
 from tests.support.peers import connector, pair
 from tests.support.real_platform import RunningPlatform, running_platform
+
+TWICE = {"password": "correct horse battery", "password_again": "correct horse battery"}
 
 
 async def ask(
@@ -131,41 +134,27 @@ async def test_set_up_works_once_and_only_with_the_code(tmp_path: Path) -> None:
     assert made.server_token.encode() not in data
 
 
-async def test_the_set_up_page_makes_the_organization_without_a_script(tmp_path: Path) -> None:
+async def test_the_set_up_page_makes_the_organization_once(tmp_path: Path) -> None:
     server = PlatformServer(PlatformConfig(data=tmp_path / "data", api_port=0, rpc_port=0))
     await server.start()
     try:
-        async with aiohttp.ClientSession(base_url=server.api_url) as http:
-            async with http.get("/") as home:
-                assert "not set up yet" in await home.text()
-            async with http.get("/setup", params={"code": "wrong"}) as refused:
-                assert refused.status == 403
-                assert "not the set-up code" in await refused.text()
-            async with http.get("/setup", params={"code": server.setup_code or ""}) as form:
-                page = await form.text()
-                assert form.status == 200
-                assert "<script" not in page
-                assert "default-src 'none'" in form.headers["Content-Security-Policy"]
-            fields = {
-                "code": server.setup_code or "",
-                "organization": "<b>Acme</b>",
-                "name": "Ada",
-                "email": "nonsense",
-                "password": "correct horse battery",
-                "password_again": "correct horse battery",
-            }
-            async with http.post("/setup", data=fields) as invalid:
-                assert invalid.status == 400
-                page = await invalid.text()
-                assert "This is not an e-mail address" in page
-                assert "&lt;b&gt;Acme&lt;/b&gt;" in page
-            fields["email"] = "ada@acme.test"
-            async with http.post("/setup", data=fields) as done:
-                page = await done.text()
-                assert done.status == 200
-            async with http.post("/setup", data=fields) as again:
+        async with browser(server.api_url) as visitor:
+            assert "not set up yet" in (await visitor.open("/")).visible
+            refused = await visitor.open("/setup?code=wrong")
+            assert (refused.status, "not the set-up code" in refused.visible) == (403, True)
+            await visitor.open(f"/setup?code={server.setup_code}")
+            fields = {"organization": "<b>Acme</b>", "name": "Ada", "email": "nonsense", **TWICE}
+            invalid = await visitor.send("/setup", **fields)
+            assert (invalid.status, "This is not an e-mail address" in invalid.visible) == (400, True)
+            assert "&lt;b&gt;Acme&lt;/b&gt;" in invalid.text
+            form = dict(invalid.form("/setup").fields)
+            done = await visitor.send("/setup", **(fields | {"email": "ada@acme.test"}))
+            (token,) = done.secrets
+            async with browser(server.api_url) as other:
+                await other.open("/sign-in")
+                again = await other.post("/setup", form | {"csrf": other.page.form("/sign-in").fields["csrf"]})
                 assert again.status == 409
-            token = page.partition('<pre class="secret">')[2].partition("</pre>")[0]
+        async with aiohttp.ClientSession(base_url=server.api_url) as http:
             async with http.get("/api/v1/whoami", headers={"Authorization": f"Bearer {token}"}) as whoami:
                 assert (await whoami.json())["organization"] == "<b>Acme</b>"
             async with http.get("/static/platform.css") as style:

@@ -15,7 +15,6 @@ from edge_connector.platform_server.store.records import ServerTokenRow
 from tests.support.browser import browser
 from tests.support.page_people import admin_of, sign_in, signed_in_people
 from tests.support.peers import connector, pair
-from tests.support.secrets import WATCH
 from tests.support.sign_in import PASSWORD, signed_in
 
 NEW_PASSWORD = "another horse battery"
@@ -98,7 +97,6 @@ async def test_an_invite_for_a_new_person(tmp_path: Path) -> None:
         page = await ada.send("/invites", email="", role="member")
         (link,) = page.secrets
         code = link.partition("code=")[2]
-        WATCH.learn(code, "an invite code")
         assert link.startswith(f"{people.platform.api_url}/invite?code=") and "whoever has the link" in page.visible
         assert code not in (await ada.open("/members")).text
         page = await carl.open(link)
@@ -156,7 +154,6 @@ async def test_server_tokens_are_shown_once(tmp_path: Path) -> None:
         assert (await ada.send("/server-tokens", name=" ")).status == 400
         page = await ada.send("/server-tokens", name="agent")
         (token,) = page.secrets
-        WATCH.learn(token, "a server token")
         assert token.startswith("ect_")
         me = await platform.client_with(token).call(ops.WHOAMI)
         assert (me.kind, me.name) == ("server_token", "agent")
@@ -182,7 +179,6 @@ async def test_deployments_from_making_to_deleting(tmp_path: Path) -> None:
         }  # fmt: skip
         page = await ada.send("/deployments", name="edge <1>", type="SERVER")
         secret, line = page.secrets
-        WATCH.learn(secret, "a deployment secret")
         edge = await platform.deployment("edge <1>")
         assert f"DEPLOYMENT_ID={edge.id} DEPLOYMENT_SECRET={secret} edge-connector run" in line
         assert (edge.description, edge.type) == ("Hall 3", "SERVER")
@@ -198,7 +194,6 @@ async def test_deployments_from_making_to_deleting(tmp_path: Path) -> None:
             assert secret not in page.text and "echo" in page.visible and "Working" in page.visible
             page = await ada.send(f"{here}/secret", keep_old_for_s="3600")
             newer = page.secrets[0]
-            WATCH.learn(newer, "a deployment secret")
             assert newer != secret and "it ends in 59 min" in page.visible
             assert (await ada.send(f"{here}/secret", keep_old_for_s="-1")).status == 400
             await ada.open(here)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlencode
 
 import aiohttp
 
 from edge_connector.platform_server.app import PlatformConfig, PlatformServer
+from edge_connector.platform_server.http.operations import Operations
+from edge_connector.platform_server.http.pages import Pages
 from edge_connector.platform_server.store.people import AuditFilter
 from tests.support.browser import browser
 from tests.support.page_people import admin_of, sign_in, signed_in_people
@@ -144,6 +147,30 @@ async def test_forged_forms_change_nothing(tmp_path: Path) -> None:
             # A form whose session is over is not carried out after the next sign-in.
             page = await visitor.post("/deployments", {"name": "late"})
             assert page.path == "/sign-in?over=1" and "nothing was changed" in page.visible
+
+
+async def test_each_page_of_the_table_needs_its_person_and_each_form_its_token(tmp_path: Path) -> None:
+    async with signed_in_people(tmp_path) as people, browser(people.platform.api_url) as visitor:
+        routes = Pages(people.parts, Operations(people.parts)).routes
+        open_to_all = {"/", "/setup", "/sign-in", "/invite", "/static/platform.css"}
+        posts = 0
+        for route in routes:
+            path = route.path.replace("{id}", "x")
+            if "POST" in (route.methods or ()):
+                posts += 1
+                forged = await people.ada.post(path, {"csrf": "forged"})
+                assert (forged.status, "nothing was changed" in forged.visible) == (403, True), path
+                if path not in open_to_all:
+                    assert (await visitor.post(path, {})).path == "/sign-in?over=1", path
+            elif path not in open_to_all:
+                assert (await visitor.open(path)).path.startswith("/sign-in?next="), path
+        assert posts > 15 and len(routes) > 25
+        page = await people.ada.open("/account")
+        fields = {**page.form("/account/name").fields, "name": "Twice"}
+        async with aiohttp.ClientSession(cookies=people.ada.cookies) as http:
+            for body in (b"\xff\xfe", b"name=a&name=b", b"x" * 10, urlencode(fields).encode() + b"&name=Thrice"):
+                async with http.post(f"{people.platform.api_url}/account/name", data=body) as reply:
+                    assert reply.status == 400, body
 
 
 def _all(organization_id: str) -> AuditFilter:
