@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.noting_browser import NotingBrowser
 from tests.support.processes import COMMAND, Finished, clean_environment, run_command
+from tests.support.session_keyring import session_keyring
 from tests.support.sign_in_server import SignInServer, sign_in_server
 from tests.support.waiting import eventually
 
@@ -23,23 +25,9 @@ async def server() -> AsyncIterator[SignInServer]:
         yield found
 
 
-class Browser:
-    """What BROWSER names: it notes the address it is to open."""
-
-    def __init__(self, folder: Path) -> None:
-        self._visits = folder / "visits"
-        self.program = folder / "browser"
-        self.program.write_text(f'#!/bin/sh\necho "$1" >> {self._visits}\n')
-        self.program.chmod(0o755)
-
-    @property
-    def visits(self) -> list[str]:
-        return self._visits.read_text().split() if self._visits.exists() else []
-
-
 @pytest.fixture
-def browser(tmp_path: Path) -> Browser:
-    return Browser(tmp_path)
+def browser(tmp_path: Path) -> NotingBrowser:
+    return NotingBrowser(tmp_path)
 
 
 def variables(server: SignInServer, **more: Any) -> dict[str, str]:
@@ -58,7 +46,7 @@ def kept(home: Path) -> Mapping[str, Any]:
 
 
 async def test_the_browser_opens_once_and_the_approved_token_is_kept(
-    server: SignInServer, home: Path, browser: Browser
+    server: SignInServer, home: Path, browser: NotingBrowser
 ) -> None:
     signing_in = asyncio.ensure_future(auth(server, home, "--browser", "--json", BROWSER=browser.program))
     await eventually(lambda: browser.visits and len(server.asked) > 2, what="the browser opens and the program polls")
@@ -76,7 +64,7 @@ async def test_the_browser_opens_once_and_the_approved_token_is_kept(
 
 
 async def test_the_code_for_another_machine_opens_nothing_here(
-    server: SignInServer, home: Path, browser: Browser
+    server: SignInServer, home: Path, browser: NotingBrowser
 ) -> None:
     server.approve()
     ended = await auth(server, home, "--device", BROWSER=browser.program)
@@ -237,7 +225,7 @@ async def test_one_way_is_chosen(server: SignInServer, home: Path, words: list[s
     assert (ended.code, ended.error["code"]) == (2, "usage")
 
 
-async def test_the_guided_way_asks(server: SignInServer, home: Path, browser: Browser) -> None:
+async def test_the_guided_way_asks(server: SignInServer, home: Path, browser: NotingBrowser) -> None:
     server.approve()
     process = await asyncio.create_subprocess_exec(
         *COMMAND, "auth", "--interactive", "--dir", str(home), env=variables(server, BROWSER=browser.program),
@@ -247,3 +235,31 @@ async def test_the_guided_way_asks(server: SignInServer, home: Path, browser: Br
     assert process.returncode == 0, err.decode()
     assert b"How do you want to sign in?" in err and b"Signed in" in out
     assert browser.visits == []
+
+
+async def test_in_a_session_the_keyring_keeps_the_token_and_locked_is_not_signed_out(
+    server: SignInServer, home: Path, tmp_path: Path
+) -> None:
+    server.approve()
+    with session_keyring(tmp_path) as keyring:
+        session = {name: keyring.environment[name] for name in ("DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "XDG_DATA_HOME")}
+        ended = await auth(server, home, "--device", "--json", **session)
+        assert ended.code == 0 and ended.document["keptIn"] == "keyring"
+        assert list(keyring.entries()) == [f"token of {home}"]
+        assert [path.name for path in home.iterdir()] == ["keyring.json"]
+        there = await auth(server, home, "status", **session)
+        assert there.code == 0 and "the keyring of your session" in there.out
+
+        keyring.lock()
+        locked = await auth(server, home, "status", "--json", **session)
+        assert locked.code == 4
+        [problem] = locked.document["problems"]
+        assert problem["code"] == "keyring_locked" and "locked: waiting" in problem["message"]
+        refused = await auth(server, home, "--device", "--json", **session)
+        assert (refused.code, refused.error["code"]) == (4, "keyring_locked")
+        assert len(server.forms) <= 3, "nobody was asked to approve what could not be kept"
+
+        keyring.unlock()
+        out = await auth(server, home, "logout", "--json", **session)
+        assert out.code == 0 and out.document["removedFrom"] == ["keyring"]
+        assert keyring.entries() == {}

@@ -249,6 +249,8 @@ async def test_a_rotated_secret_is_taken_up_while_the_old_one_still_serves(
     save_deployment(load(home, settings), deployment_id=made.id, deployment_secret=made.secret)
     async with running_connector(home, settings) as connector:
         session = connector.board.snapshot().link.session_id
+        await connector._uplink.credentials_changed("nothing changed")
+        assert connector.board.snapshot().link.session_id == session, "the same credentials cut no link"
         result = await asyncio.to_thread(
             CliRunner().invoke, auth, ["rotate", "--json", "--dir", str(home)], env=settings, standalone_mode=False
         )

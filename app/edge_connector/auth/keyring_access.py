@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from edge_connector.core.errors import EdgeError, RetryLater
+from edge_connector.core.errors import EdgeError, NotConnected, RetryLater
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,8 +45,8 @@ class KeyringLocked(RetryLater):
         )
 
 
-class KeyringUnavailable(EdgeError):
-    """There is no keyring to be used here."""
+class KeyringUnavailable(NotConnected):
+    """There is no keyring to be used here now; that of a session may come later."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(

@@ -10,8 +10,8 @@ import asyncio
 import fcntl
 import logging
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from edge_connector.auth import oauth
@@ -52,7 +52,7 @@ def is_due(token: TokenCredentials, *, now: float) -> bool:
 
 async def renewed(
     config: LoadedConfig,
-    client: PlatformClient,
+    open_client: Callable[[], AbstractAsyncContextManager[PlatformClient]],
     *,
     clock: Clock,
     vault: Vault | None = None,
@@ -61,7 +61,7 @@ async def renewed(
     """The saved token, exchanged for a new one when that is due; None when none is saved.
 
     Args:
-        client: without credentials of its own.
+        open_client: opens a client without credentials of its own; called only when something has to be asked.
         at_once: exchange it although it is not due.
 
     Raises:
@@ -79,7 +79,8 @@ async def renewed(
         if again is None or not again.refresh_token or again.refresh_token != token.refresh_token:
             return again  # another process was faster
         try:
-            answer = await oauth.refresh(client, again.refresh_token)
+            async with open_client() as client:
+                answer = await oauth.refresh(client, again.refresh_token)
         except oauth.OAuthRefusal as refusal:
             await _end(vault, again, refusal.message)
             raise SignInEnded(refusal.message) from refusal

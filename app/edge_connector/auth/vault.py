@@ -191,13 +191,19 @@ class Vault:
             places.append(IN_KEYRING)
         return places
 
-    def move(self, kind: Kind) -> str:
+    def move(self, kind: Kind, *, to_keyring: bool) -> str:
         """Bring what is kept to where it belongs by now; returns the new place, empty when nothing had to move.
+
+        Args:
+            to_keyring: whether a file may be emptied: only for a person's desktop. What runs in a terminal today may
+                be a service without a session tomorrow.
 
         Raises:
             EdgeError: as of `read` and `write`; it is where it was then.
         """
         if self.path(kind).exists() is self.prefers_file(kind):
+            return ""
+        if not self.prefers_file(kind) and not to_keyring:
             return ""
         kept = self.read(kind)
         if kept is None:

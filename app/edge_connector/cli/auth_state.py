@@ -252,8 +252,7 @@ async def _rotate_token(loaded: LoadedConfig, vault: Any) -> dict[str, Any]:
     from edge_connector.auth.refresh import renewed
     from edge_connector.auth.session import sign_in_client
 
-    async with sign_in_client(loaded) as client:
-        token = await renewed(loaded, client, clock=SystemClock(), vault=vault, at_once=True)
+    token = await renewed(loaded, lambda: sign_in_client(loaded), clock=SystemClock(), vault=vault, at_once=True)
     if token is None:
         raise NeedsLogin(
             "no_credentials",

@@ -61,8 +61,9 @@ def _show_status(document: dict[str, Any]) -> None:
     rows = [
         ["process", f"pid {process['pid']}, up {process['uptimeS']} s, version {process['version']}"],
         ["link", f"{link['phase']} to {link['url']}"],
-        ["authorised", f"{accepted}: {who['deployment'] or who['deploymentId'] or who['method']}"],
+        ["authorised", f"{accepted}: {who['deployment'] or who['deploymentId'] or who['method']} ({who['source']})"],
         ["proven", proof],
+        ["signed in", _signed_in(document.get("signIn") or {})],
         ["organization", who["organization"] or who["organizationId"]],
         ["tools", f"{len(document['tools'])} ({document['bundle']['source']})"],
         ["calls", _calls(document["calls"])],
@@ -79,6 +80,21 @@ def _ledger(ledger: dict[str, Any]) -> str:
     if ledger["problem"]:
         return f"cannot be written ({ledger['problem']}), {ledger['waiting']} entries wait"
     return f"{ledger['calls']} calls, {ledger['sizeBytes'] / 1e6:.1f} MB"
+
+
+def _signed_in(sign_in: dict[str, Any]) -> str:
+    """Of the person; the link may live by a deployment's secret."""
+    match sign_in.get("phase"):
+        case "waiting":
+            return "waiting for the approval in the browser"
+        case "locked":
+            return "not known while the keyring is locked"
+        case "signed_in":
+            place = "the keyring" if sign_in["keptIn"] == "keyring" else sign_in["keptIn"]
+            until = f", until {sign_in['expiresAt']}" if sign_in["expiresAt"] else ""
+            renewed = ", renewed by itself" if sign_in["renewable"] else ""
+            return f"{sign_in['user'] or 'somebody'}; token in {place}{until}{renewed}"
+    return "nobody"
 
 
 def _calls(calls: dict[str, Any]) -> str:

@@ -25,11 +25,10 @@ async def _access(loaded: LoadedConfig) -> ApiToken | TokenCredentials:
     """The API token, else the saved one, exchanged for a new one where its time is nearly over or over."""
     if loaded.settings.api_token is None:
         clock, vault = SystemClock(), Vault(loaded, may_ask=True)
-        async with sign_in_client(loaded, timeout_s=10.0) as client:
-            try:
-                await renewed(loaded, client, clock=clock, vault=vault)
-            except (NotConnected, NeedsLogin) as error:
-                log.info("token not renewed code=%s", error.code)  # what is left of it is looked at next
+        try:
+            await renewed(loaded, lambda: sign_in_client(loaded, timeout_s=10.0), clock=clock, vault=vault)
+        except (NotConnected, NeedsLogin) as error:
+            log.info("token not renewed code=%s", error.code)  # what is left of it is looked at next
     return await asyncio.to_thread(find_api_access, loaded, now=time.time())
 
 

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QLocale
 from PySide6.QtWidgets import QApplication
 
+from edge_connector.auth.browser import open_page
 from edge_connector.core.clock import SystemClock
 from edge_connector.core.errors import EdgeError
+from edge_connector.core.problem_words import problem_words
 from edge_connector.core.status import State
 from edge_connector.core.tasks import TaskOwner
 from edge_connector.core.words import WORDS, word
@@ -81,6 +83,7 @@ class DesktopApp:
         self._recent_wanted = asyncio.Event()
         self._calls_seen: Any = None
         self._tray_available = False
+        self._needed = False
         self._window: MainWindow | None = None
         self._notice = ""
         self._around = Surroundings(
@@ -201,6 +204,7 @@ class DesktopApp:
             if self._window is not None:
                 self._window.show_document(document)
             self._show_tray()
+            self._tell_when_needed(document)
 
     async def _move_ages(self) -> None:
         while not self._closing.display_gone:
@@ -243,6 +247,10 @@ class DesktopApp:
                 self._ask("pause", forS=HOUR_S)
             case "pause" | "resume":
                 self._ask(action)
+            case "sign_in":
+                self._tasks.spawn(self._sign_in(), name="sign in")
+            case "sign_out":
+                self._ask("auth.sign_out")
             case "logs":
                 self._around.open_logs()
             case "quit":
@@ -258,6 +266,28 @@ class DesktopApp:
             await self._source.request(method, **params)
         except EdgeError as error:
             self._tray.notify(word("window.title", self._around.language), self._around.error_text(error))
+
+    async def _sign_in(self) -> None:
+        """Begin a sign-in, and open its page from here: the connector may run where there is no screen."""
+        language = self._around.language
+        try:
+            begun = await self._source.request("auth.sign_in")
+        except EdgeError as error:
+            self._tray.notify(word("window.title", language), self._around.error_text(error))
+            return
+        address, code = str(begun["address"]), str(begun["userCode"])
+        if not await asyncio.to_thread(open_page, address):
+            text = word("sign_in.open_page", language, address=address, code=code)
+            self._tray.notify(word("window.title", language), text)
+
+    def _tell_when_needed(self, document: dict[str, Any]) -> None:
+        """A person who sees no window hears once that the connector needs somebody, and why."""
+        needs_you = document.get("state") == State.NEEDS_YOU
+        if needs_you and not self._needed and not self._is_window_shown and (problems := document.get("problems")):
+            language = self._around.language
+            sentence, fix = problem_words(problems[0]["code"], problems[0]["sentence"], problems[0]["fix"], language)
+            self._tray.notify(word("window.title", language), f"{sentence} {fix}")
+        self._needed = needs_you
 
     def _open_recent(self, call_id: str) -> None:
         tool = next((str(call["tool"]) for call in self._recent if call["id"] == call_id), "")

@@ -219,6 +219,7 @@ def _menu(
     """Always the same rows in the same order, so that none jumps under the pointer; what makes no sense is disabled."""
     stopped = state is State.STOPPED
     paused = state is State.PAUSED
+    signed_in = (status.get("signIn") or {}).get("phase") == "signed_in"
     calls = tuple(_recent_entry(call, words) for call in recent[:RECENT_SHOWN])
     none = (MenuEntry("recent_none", words("menu.recent_none"), enabled=False),)
     return (
@@ -228,6 +229,9 @@ def _menu(
         MenuEntry("pause_1h", words("menu.pause_1h"), enabled=not stopped and not paused),
         MenuEntry("pause", words("menu.pause"), enabled=not stopped and not paused),
         MenuEntry("resume", words("menu.resume"), enabled=paused),
+        SEPARATOR,
+        MenuEntry("sign_in", words("menu.sign_in"), enabled=not stopped and not signed_in),
+        MenuEntry("sign_out", words("menu.sign_out"), enabled=not stopped and signed_in),
         SEPARATOR,
         MenuEntry("recent", words("menu.recent"), children=calls or none),
         MenuEntry("logs", words("menu.logs")),

@@ -197,7 +197,7 @@ class ConnectorRuntime:
             draw=self._draw,
             on_change=self._on_credentials_changed,
             on_ended=self._uplink.set_sign_in_ended,
-            registers=self._is_desktop and settings.connector_type == "DESKTOP",
+            is_desktop=self._is_desktop and settings.connector_type == "DESKTOP",
             at_start=self._sign_in_at_start,
             open_address=lambda address: open_page(address),
         )

@@ -53,7 +53,7 @@ class SignInDesk:
         draw: Callable[[], float],
         on_change: Callable[[str], None],
         on_ended: Callable[[bool], None],
-        registers: bool = False,
+        is_desktop: bool = False,
         at_start: bool = False,
         open_address: Callable[[str], bool] = open_page,
     ) -> None:
@@ -63,7 +63,7 @@ class SignInDesk:
             host: this machine's name for the approval page.
             on_change: hears why the credentials are other ones now.
             on_ended: hears whether the platform has ended the sign-in for good.
-            registers: whether a sign-in gets this installation a deployment of its own: a person's desktop.
+            is_desktop: it is a person's own: signed in, it gets a deployment of its own; its secrets go to the keyring.
             at_start: begin a sign-in in the browser, once, when there is nothing to connect with.
             open_address: shows a page to the person.
         """
@@ -75,7 +75,7 @@ class SignInDesk:
         self._draw = draw
         self._on_change = on_change
         self._on_ended = on_ended
-        self._registers = registers
+        self._is_desktop = is_desktop
         self._at_start = at_start
         self._open = open_address
         self._tasks = TaskOwner("sign-in")
@@ -241,7 +241,7 @@ class SignInDesk:
         vault = Vault(self._loaded)
         for kind in Kind:
             try:
-                await asyncio.to_thread(vault.move, kind)
+                await asyncio.to_thread(vault.move, kind, to_keyring=self._is_desktop)
             except EdgeError as error:
                 log.info("secret stays where it is kind=%s cause=%s", kind, error.code)
 
@@ -249,8 +249,7 @@ class SignInDesk:
         """Renew and warn as it is due; seconds until the next look."""
         before = self._token
         try:
-            async with sign_in_client(self._loaded) as client:
-                self._token = await renewed(self._loaded, client, clock=self._clock)
+            self._token = await renewed(self._loaded, lambda: sign_in_client(self._loaded), clock=self._clock)
         except KeyringLocked:
             self._was_locked = True
             self._board.changed("sign-in")
@@ -281,7 +280,7 @@ class SignInDesk:
 
     async def _register(self, token: TokenCredentials) -> bool:
         """Get this desktop its own deployment, where wanted and possible; without one the link uses the token."""
-        if not self._registers:
+        if not self._is_desktop:
             return False
         try:
             return await register_desktop(

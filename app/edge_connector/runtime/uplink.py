@@ -45,7 +45,7 @@ LINK_PROBLEMS = (
     "protocol_broken", "platform_silent", "disconnected", "needs_login", "token_expired", "token_invalid",
     "token_without_organization", "clock_skew", "keyring_locked", "keyring_unavailable", "internal_error",
 )  # fmt: skip
-FOR_A_PERSON = ("keyring_locked",)
+FOR_A_PERSON = ("keyring_locked", "keyring_unavailable")
 """The link goes on by itself after these, but only when a person has acted."""
 
 

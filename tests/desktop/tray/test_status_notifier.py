@@ -56,11 +56,13 @@ async def test_item_shows_icon_tooltip_and_menu(desktop: PrivateDesktop) -> None
             "Pause for 1 hour",
             "Pause until resumed",
             "Resume",
+            "Sign in…",
+            "Sign out",
             "Recent calls",
             "Open logs folder",
             "Quit and stop the connector",
         ]
-        assert [row.label for row in rows if not row.enabled] == ["Working · proven 12 s ago", "Resume"]
+        assert [row.label for row in rows if not row.enabled] == ["Working · proven 12 s ago", "Resume", "Sign out"]
         expected: list[str] = []
         for label, inside, action in (
             ("Open", "", "open"),

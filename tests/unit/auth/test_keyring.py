@@ -115,17 +115,18 @@ def test_secrets_move_both_ways(session: SessionKeyring, home: Path) -> None:
     fresh = token(sub="usr_1")
     private(home / "auth-token.json", {"token": fresh, "refreshToken": "ecr_1234"})
     desktop, server = load(home, {}), load(home, {"EC_CONNECTOR_TYPE": "SERVER"})
-    assert Vault(desktop).move(Kind.TOKEN) == "keyring"
-    assert Vault(desktop).move(Kind.TOKEN) == "", "it is there already"
+    assert Vault(desktop).move(Kind.TOKEN, to_keyring=False) == "", "a service may need the file"
+    assert Vault(desktop).move(Kind.TOKEN, to_keyring=True) == "keyring"
+    assert Vault(desktop).move(Kind.TOKEN, to_keyring=True) == "", "it is there already"
     assert not (home / "auth-token.json").exists()
     assert (saved_token(desktop).token, saved_token(desktop).refresh_token) == (fresh, "ecr_1234")
 
     assert saved_token(server).source == "keyring", "reading tries both"
-    assert Vault(server).move(Kind.TOKEN) == str(home / "auth-token.json")
+    assert Vault(server).move(Kind.TOKEN, to_keyring=True) == str(home / "auth-token.json")
     assert saved_token(server).refresh_token == "ecr_1234"
     assert session.entries() == {}
     assert not (home / KEYRING_FILE).exists()
-    assert Vault(server).move(Kind.DEPLOYMENT) == ""
+    assert Vault(server).move(Kind.DEPLOYMENT, to_keyring=True) == ""
 
 
 def test_deleting_forgets_every_place(session: SessionKeyring, home: Path) -> None:

@@ -35,8 +35,9 @@ def sign_in(server: SignInServer, home: Path) -> TokenCredentials:
 async def ask(
     server: SignInServer, home: Path, clock: SystemClock, *, at_once: bool = False
 ) -> TokenCredentials | None:
-    async with PlatformClient(server.url, timeout_s=10.0) as client:
-        return await renewed(load(home, {}), client, clock=clock, at_once=at_once)
+    return await renewed(
+        load(home, {}), lambda: PlatformClient(server.url, timeout_s=10.0), clock=clock, at_once=at_once
+    )
 
 
 async def test_a_token_is_exchanged_when_four_fifths_of_its_life_are_over(tmp_path: Path) -> None:

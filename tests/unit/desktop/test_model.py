@@ -121,22 +121,28 @@ def test_how_long_the_words_stay_right(state: State, proof_age_s: float | None, 
 @pytest.mark.parametrize(
     ("state", "enabled"),
     [
-        (State.WORKING, {"open", "pause_1h", "pause", "recent", "logs", "quit"}),
-        (State.WORKING_WITH_PROBLEMS, {"open", "pause_1h", "pause", "recent", "logs", "quit"}),
-        (State.CONNECTING, {"open", "pause_1h", "pause", "recent", "logs", "quit"}),
-        (State.NEEDS_YOU, {"open", "pause_1h", "pause", "recent", "logs", "quit"}),
-        (State.ASLEEP, {"open", "pause_1h", "pause", "recent", "logs", "quit"}),
-        (State.PAUSED, {"open", "resume", "recent", "logs", "quit"}),
+        (State.WORKING, {"open", "pause_1h", "pause", "sign_in", "recent", "logs", "quit"}),
+        (State.WORKING_WITH_PROBLEMS, {"open", "pause_1h", "pause", "sign_in", "recent", "logs", "quit"}),
+        (State.CONNECTING, {"open", "pause_1h", "pause", "sign_in", "recent", "logs", "quit"}),
+        (State.NEEDS_YOU, {"open", "pause_1h", "pause", "sign_in", "recent", "logs", "quit"}),
+        (State.ASLEEP, {"open", "pause_1h", "pause", "sign_in", "recent", "logs", "quit"}),
+        (State.PAUSED, {"open", "resume", "sign_in", "recent", "logs", "quit"}),
         (State.STOPPED, {"open", "recent", "logs", "quit"}),
     ],
 )
 def test_menu_has_the_same_rows_in_every_state_and_enables_what_makes_sense(state: State, enabled: set[str]) -> None:
     menu = view(status(state, paused=PAUSED_BY_HAND if state is State.PAUSED else None)).tray.menu
     assert [row.action for row in menu] == [
-        "state", "", "open", "pause_1h", "pause", "resume", "", "recent", "logs", "", "quit",
+        "state", "", "open", "pause_1h", "pause", "resume", "", "sign_in", "sign_out", "", "recent", "logs", "", "quit",
     ]  # fmt: skip
     assert {row.action for row in menu if row.enabled and not row.is_separator} == enabled
     assert [row.action for row in menu if row.default] == ["open"]
+
+
+@pytest.mark.parametrize(("phase", "action"), [("none", "sign_in"), ("waiting", "sign_in"), ("signed_in", "sign_out")])
+def test_menu_offers_the_sign_in_or_its_end(phase: str, action: str) -> None:
+    menu = view(status(State.WORKING, signIn={"phase": phase})).tray.menu
+    assert [row.action for row in menu if row.enabled and row.action.startswith("sign_")] == [action]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,10 @@ CREDENTIAL_PROBLEMS = (
     "token_expired",
     "token_invalid",
     "token_without_organization",
+    "sign_in_ended",
     "clock_skew",
+    "keyring_locked",
+    "keyring_unavailable",
 )
 
 
@@ -39,7 +42,7 @@ async def _credentials(subject: Subject) -> Finding:
     else:
         seen = _token_words(found)
         expires_at = found.info.expires_at
-        if expires_at is not None and expires_at - time.time() < EXPIRES_SOON_S:
+        if expires_at is not None and expires_at - time.time() < EXPIRES_SOON_S and not found.refresh_token:
             return warn(seen, "Sign in again with `edge-connector auth --browser` before it expires.")
     if found.warnings:
         return warn(f"{seen}; {found.warnings[0].message}", found.warnings[0].hint)
@@ -50,7 +53,8 @@ def _token_words(found: TokenCredentials) -> str:
     expires_at = found.info.expires_at
     if expires_at is None:
         return f"token in {found.source}, it never expires"
-    return f"token in {found.source}, expires {to_iso(expires_at)} (in {(expires_at - time.time()) / 3600:.1f} h)"
+    words = f"token in {found.source}, expires {to_iso(expires_at)} (in {(expires_at - time.time()) / 3600:.1f} h)"
+    return f"{words}, renewed by itself" if found.refresh_token else words
 
 
 async def _authentication(subject: Subject) -> Finding:

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from edge_connector import __version__
-from edge_connector.auth.credentials import DeploymentCredentials, TokenCredentials, find_credentials
+from edge_connector.auth.credentials import DeploymentCredentials, TokenCredentials, find_credentials, find_token
+from edge_connector.auth.session import current_credentials
 from edge_connector.config.json_file import read_json_object
 from edge_connector.config.loading import LoadedConfig, load
 from edge_connector.config.paths import InstallationPaths
 from edge_connector.control.client import ControlClient
 from edge_connector.control.lock import lock_holder
 from edge_connector.core.checks import Once
-from edge_connector.core.errors import EdgeError, NotConnected, UserError
+from edge_connector.core.clock import SystemClock
+from edge_connector.core.errors import EdgeError, NeedsLogin, NotConnected, UserError
 from edge_connector.link.transport import DialTarget, LinkDown, dial, proxy_for
 from edge_connector.net.tls import client_context
 from edge_connector.net.way import HttpAnswer, TunnelRefused, address_of, ask, connected
@@ -87,7 +89,15 @@ class Subject:
         Raises:
             EdgeError: there are none, or they are no good.
         """
-        return find_credentials(self.loaded, now=time.time())
+        try:
+            return find_credentials(self.loaded, now=time.time())
+        except NeedsLogin as error:
+            token = None
+            if error.code == "token_expired":
+                token = find_token(self.loaded, now=time.time(), also_expired=True)
+            if token is None or not token.refresh_token:
+                raise
+            return token  # a connector exchanges it for a new one
 
     async def connector(self) -> Running | None:
         """The running connector, when it answers."""
@@ -119,7 +129,7 @@ class Subject:
             raise UserError(
                 "lock_held", f"a process (pid {holder}) holds this directory, and its session is left alone"
             )
-        credentials = self.credentials()
+        credentials = await current_credentials(self.loaded, clock=SystemClock())
         instance = self._instance_id()
         if not instance and isinstance(credentials, TokenCredentials):
             raise UserError("never_ran", "the first `run` here makes a deployment for this token; nothing was made now")
