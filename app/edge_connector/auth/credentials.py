@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edge_connector.auth.claims import LEEWAY_S, TokenInfo, check_token, save_hint
+from edge_connector.auth.renewal import renew_at
 from edge_connector.auth.vault import IN_KEYRING, Kept, Kind, Vault
 from edge_connector.config.json_file import describe_type
 from edge_connector.config.loading import OriginKind
@@ -17,6 +18,7 @@ from edge_connector.config.settings import BY_NAME
 from edge_connector.config.values import parse_json
 from edge_connector.core.clock import to_iso
 from edge_connector.core.errors import EdgeError, NeedsLogin, UserError
+from edge_connector.core.log import hide
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +27,18 @@ if TYPE_CHECKING:
 
 _PAIR_SHAPE = 'Its content is {"deploymentId": "...", "deploymentSecret": "..."}.'
 _TOKEN_SHAPE = 'Its content is {"token": "..."}.'
+
+
+class SignInEnded(NeedsLogin):
+    """The platform renews this sign-in no more: a person has to sign in again."""
+
+    def __init__(self, detail: str) -> None:
+        """`detail`: the platform's words."""
+        super().__init__(
+            "sign_in_ended",
+            f"Token validation failed: the platform ended this sign-in ({detail.rstrip('.')}).",
+            hint="Run `edge-connector auth --browser`.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +81,11 @@ class TokenCredentials:
     warnings: tuple[EdgeError, ...] = ()
     refresh_token: str = field(default="", repr=False)
     renewal_refused: str = ""
+
+    def is_renewal_due(self, *, now: float) -> bool:
+        """Whether it should be exchanged for a new one by now (wall-clock seconds), and can be."""
+        moment = renew_at(self.info)
+        return bool(self.refresh_token) and moment is not None and now >= moment
 
     @property
     def authorization_header(self) -> str:
@@ -188,16 +207,27 @@ def find_token(
             "token_invalid", f"Token validation failed: the token field of {where} {problem}.", hint=save_hint(where)
         )
     token = token.strip()
-    info = check_token(token, now=now, save_to=where, leeway_s=float("inf") if also_expired else LEEWAY_S)
     refresh_token, refused = kept.values.get("refreshToken"), kept.values.get("renewalRefused")
+    refresh_token = refresh_token.strip() if isinstance(refresh_token, str) else ""
+    hide(token)
+    hide(refresh_token)
+    info = check_token(token, now=now, save_to=where, leeway_s=float("inf") if also_expired else LEEWAY_S)
     return TokenCredentials(
         token,
         info,
         kept.place,
         kept.warnings,
-        refresh_token=refresh_token.strip() if isinstance(refresh_token, str) else "",
+        refresh_token=refresh_token,
         renewal_refused=refused if isinstance(refused, str) else "",
     )
+
+
+def find_renewable_token(config: LoadedConfig, *, now: float, vault: Vault | None = None) -> TokenCredentials | None:
+    """As `find_token`; one whose time is over is taken when it can be exchanged for a new one."""
+    found = find_token(config, now=now, vault=vault, also_expired=True)
+    if found is None or found.refresh_token:
+        return found
+    return find_token(config, now=now, vault=vault)
 
 
 def save_token(

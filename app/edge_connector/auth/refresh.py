@@ -15,8 +15,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from edge_connector.auth import oauth
-from edge_connector.auth.credentials import TokenCredentials, find_token, save_token
-from edge_connector.auth.renewal import renew_at
+from edge_connector.auth.credentials import SignInEnded, TokenCredentials, find_renewable_token, save_token
 from edge_connector.auth.vault import Kind, Vault
 from edge_connector.config.loading import LoadedConfig
 from edge_connector.core.clock import Clock, to_iso
@@ -30,24 +29,6 @@ log = logging.getLogger(__name__)
 LOCK_FILE = "auth.lock"
 LOCK_WAIT_S = 45.0
 LOCK_AGAIN_S = 0.1
-
-
-class SignInEnded(NeedsLogin):
-    """The platform renews this sign-in no more: a person has to sign in again."""
-
-    def __init__(self, detail: str) -> None:
-        """`detail`: the platform's words."""
-        super().__init__(
-            "sign_in_ended",
-            f"Token validation failed: the platform ended this sign-in ({detail.rstrip('.')}).",
-            hint="Run `edge-connector auth --browser`.",
-        )
-
-
-def is_due(token: TokenCredentials, *, now: float) -> bool:
-    """Whether the token should be exchanged by now."""
-    moment = renew_at(token.info)
-    return bool(token.refresh_token) and moment is not None and now >= moment
 
 
 async def renewed(
@@ -72,7 +53,7 @@ async def renewed(
     """
     vault = vault or Vault(config)
     token = await _read(config, vault, clock)
-    if token is None or not token.refresh_token or not (at_once or is_due(token, now=clock.wall())):
+    if token is None or not token.refresh_token or not (at_once or token.is_renewal_due(now=clock.wall())):
         return token
     async with _alone(config.directory):
         again = await _read(config, vault, clock)
@@ -108,19 +89,7 @@ async def renewed(
 
 
 async def _read(config: LoadedConfig, vault: Vault, clock: Clock) -> TokenCredentials | None:
-    """The saved token; one whose time is over only when it can be exchanged."""
-
-    def read() -> TokenCredentials | None:
-        found = find_token(config, now=clock.wall(), vault=vault, also_expired=True)
-        if found is None or found.refresh_token:
-            return found
-        return find_token(config, now=clock.wall(), vault=vault)
-
-    found = await asyncio.to_thread(read)
-    if found is not None:
-        hide(found.token)
-        hide(found.refresh_token)
-    return found
+    return await asyncio.to_thread(find_renewable_token, config, now=clock.wall(), vault=vault)
 
 
 async def _end(vault: Vault, token: TokenCredentials, detail: str) -> None:

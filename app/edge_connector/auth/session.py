@@ -11,20 +11,17 @@ from dataclasses import dataclass
 from edge_connector.auth import oauth
 from edge_connector.auth.claims import check_token
 from edge_connector.auth.credentials import (
-    DeploymentCredentials,
     TokenCredentials,
-    find_credentials,
     find_deployment,
     find_token,
     save_deployment,
     save_token,
 )
-from edge_connector.auth.refresh import SignInEnded, is_due, renewed
 from edge_connector.auth.signature import check_signature
 from edge_connector.auth.vault import Kind, Vault
 from edge_connector.config.loading import LoadedConfig
 from edge_connector.core.clock import Clock
-from edge_connector.core.errors import EdgeError, NeedsLogin, NotConnected
+from edge_connector.core.errors import EdgeError
 from edge_connector.core.log import hide
 from edge_connector.net.tls import client_context
 from edge_connector.platform_api.client import PlatformClient, TokenProvider
@@ -116,37 +113,6 @@ async def _client(
         context = await asyncio.to_thread(client_context, config.settings.ca_file)
     async with PlatformClient(address, token, ssl=context, timeout_s=timeout_s) as client:
         yield client
-
-
-async def current_credentials(config: LoadedConfig, *, clock: Clock) -> DeploymentCredentials | TokenCredentials:
-    """As `find_credentials`, with a token that is exchanged for a new one where that is due and possible.
-
-    Raises:
-        NeedsLogin: there are none, or they are no good any more.
-        NotConnected: the token is over, and the platform cannot renew it now; or the keyring is locked.
-        UserError: a file cannot be used.
-    """
-    expired: NeedsLogin | None = None
-    found: DeploymentCredentials | TokenCredentials | None = None
-    try:
-        found = await asyncio.to_thread(find_credentials, config, now=clock.wall())
-    except NeedsLogin as error:
-        if error.code != "token_expired":
-            raise
-        expired = error
-    if isinstance(found, DeploymentCredentials) or (found is not None and not is_due(found, now=clock.wall())):
-        return found
-    try:
-        new = await renewed(config, lambda: sign_in_client(config, timeout_s=10.0), clock=clock)
-    except (NotConnected, SignInEnded) as error:
-        if found is None:
-            raise
-        log.info("token not renewed, the old one is still good cause=%s", error.code)
-        return found
-    if new is None:
-        assert expired is not None or found is not None, "one of both was found"
-        raise expired or NeedsLogin("no_credentials", "No authentication token found: it was removed just now.")
-    return new
 
 
 async def keep_token(

@@ -56,8 +56,7 @@ def status(directory: str | None, as_json: bool) -> int:
 
 
 def _look(loaded: LoadedConfig) -> tuple[dict[str, Any], int]:
-    from edge_connector.auth.credentials import find_credentials, find_deployment, find_token
-    from edge_connector.auth.refresh import SignInEnded
+    from edge_connector.auth.credentials import SignInEnded, find_credentials, find_deployment, find_token
     from edge_connector.auth.renewal import warning
     from edge_connector.auth.vault import Kind, Vault
 

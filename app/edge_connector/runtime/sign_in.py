@@ -1,6 +1,7 @@
 """The person's sign-in of a running connector: begun and ended on request, renewed before its end, warned about.
 
-It owns no link: what changed is told by `on_change`, and the link reads the credentials at its next dial.
+It owns no link: what changed is told by `on_change`, and the link reads the credentials at its next dial. What talks to
+the platform is imported when it is needed: a connector with a deployment of its own never does.
 """
 
 from __future__ import annotations
@@ -10,14 +11,12 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from edge_connector.auth import sign_in as device_sign_in
 from edge_connector.auth.browser import open_page
-from edge_connector.auth.credentials import TokenCredentials, find_credentials
+from edge_connector.auth.claims import LEEWAY_S
+from edge_connector.auth.credentials import SignInEnded, TokenCredentials, find_credentials, find_renewable_token
 from edge_connector.auth.device import DeviceFlow
 from edge_connector.auth.keyring_access import KeyringLocked
-from edge_connector.auth.refresh import SignInEnded, renewed
 from edge_connector.auth.renewal import next_change, renew_at, warning
-from edge_connector.auth.session import keep_token, register_desktop, sign_in_client, sign_out
 from edge_connector.auth.vault import Kind, Vault
 from edge_connector.config.loading import LoadedConfig
 from edge_connector.core.backoff import Backoff
@@ -136,6 +135,9 @@ class SignInDesk:
             KeyringLocked: what would come of it cannot be kept now.
             UserError: the platform does not offer it.
         """
+        from edge_connector.auth import sign_in as device_sign_in
+        from edge_connector.auth.session import sign_in_client
+
         async with self._beginning:
             if not self._is_waiting or self._flow is None:
                 # A person asked, so the keyring may ask that person.
@@ -171,6 +173,8 @@ class SignInDesk:
         Raises:
             EdgeError: what was kept could not be removed.
         """
+        from edge_connector.auth.session import sign_in_client, sign_out
+
         self.cancel()
         vault = Vault(self._loaded, may_ask=True)
         async with sign_in_client(self._loaded, timeout_s=10.0) as client:
@@ -202,6 +206,9 @@ class SignInDesk:
     # ---- a sign-in
 
     async def _until_approved(self, flow: DeviceFlow, vault: Vault) -> None:
+        from edge_connector.auth import sign_in as device_sign_in
+        from edge_connector.auth.session import keep_token, sign_in_client
+
         try:
             async with sign_in_client(self._loaded) as client:
                 answer = await device_sign_in.until_approved(client, flow, clock=self._clock)
@@ -249,7 +256,7 @@ class SignInDesk:
         """Renew and warn as it is due; seconds until the next look."""
         before = self._token
         try:
-            self._token = await renewed(self._loaded, lambda: sign_in_client(self._loaded), clock=self._clock)
+            self._token = await self._fresh_token()
         except KeyringLocked:
             self._was_locked = True
             self._board.changed("sign-in")
@@ -271,6 +278,8 @@ class SignInDesk:
         if before != self._token:
             self._board.changed("sign-in")
         if self._token is None:
+            self._board.clear_problems(SOON, ENDED)
+            self._on_ended(False)
             await self._sign_in_at_start()
             return LOOK_AGAIN_S
         self._at_start = False
@@ -282,6 +291,8 @@ class SignInDesk:
         """Get this desktop its own deployment, where wanted and possible; without one the link uses the token."""
         if not self._is_desktop:
             return False
+        from edge_connector.auth.session import register_desktop
+
         try:
             return await register_desktop(
                 self._loaded, token, instance_id=self._instance_id, host=self._host, vault=Vault(self._loaded)
@@ -289,6 +300,16 @@ class SignInDesk:
         except EdgeError as error:
             log.warning("no deployment registered, the link uses the token code=%s error=%s", error.code, error.message)
             return False
+
+    async def _fresh_token(self) -> TokenCredentials | None:
+        """The saved token, exchanged for a new one where that is due."""
+        found = await asyncio.to_thread(find_renewable_token, self._loaded, now=self._clock.wall())
+        if found is None or not found.is_renewal_due(now=self._clock.wall()):
+            return found
+        from edge_connector.auth.refresh import renewed
+        from edge_connector.auth.session import sign_in_client
+
+        return await renewed(self._loaded, lambda: sign_in_client(self._loaded), clock=self._clock)
 
     def _warn(self, token: TokenCredentials) -> float:
         now = self._clock.wall()
@@ -306,6 +327,8 @@ class SignInDesk:
             else:
                 self._board.clear_problems(SOON)
             moment = next_change(token.info, now=now)
+            if moment is None and token.info.expires_at is not None:
+                moment = token.info.expires_at + LEEWAY_S + 1.0  # it counts no more from then on
         return LOOK_AGAIN_S if moment is None else min(max(moment - now, 1.0), LOOK_AGAIN_S)
 
     async def _sign_in_at_start(self) -> None:

@@ -19,7 +19,7 @@ import msgspec
 from edge_connector import __version__
 from edge_connector.auth.claims import LEEWAY_S
 from edge_connector.auth.credentials import DeploymentCredentials, TokenCredentials
-from edge_connector.auth.session import current_credentials
+from edge_connector.auth.current import current_credentials
 from edge_connector.config.loading import LoadedConfig
 from edge_connector.core.clock import Clock, from_iso, to_iso
 from edge_connector.core.errors import EdgeError, Fatal

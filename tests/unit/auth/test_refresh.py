@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_connector.auth.credentials import TokenCredentials, find_token, save_token
-from edge_connector.auth.refresh import SignInEnded, renewed
+from edge_connector.auth.credentials import SignInEnded, TokenCredentials, find_token, save_token
+from edge_connector.auth.refresh import renewed
 from edge_connector.auth.signature import check_signature
 from edge_connector.config.loading import load
 from edge_connector.core.clock import SystemClock

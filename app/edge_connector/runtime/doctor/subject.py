@@ -12,7 +12,7 @@ from typing import Any
 
 from edge_connector import __version__
 from edge_connector.auth.credentials import DeploymentCredentials, TokenCredentials, find_credentials, find_token
-from edge_connector.auth.session import current_credentials
+from edge_connector.auth.current import current_credentials
 from edge_connector.config.json_file import read_json_object
 from edge_connector.config.loading import LoadedConfig, load
 from edge_connector.config.paths import InstallationPaths
