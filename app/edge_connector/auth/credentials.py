@@ -264,11 +264,13 @@ def save_deployment(
     deployment_secret: str,
     registered_for: str = "",
     vault: Vault | None = None,
+    to_file: bool = False,
 ) -> str:
     """Keep a deployment pair for later starts, and return the place: a file's path or `keyring`.
 
     Args:
         registered_for: id of the person whose sign-in registered it, if it was made that way.
+        to_file: it was asked for in the installation directory.
 
     Raises:
         KeyringLocked: it belongs in the keyring, which is locked.
@@ -280,7 +282,7 @@ def save_deployment(
         parse_json(setting, pair[setting.key], place=setting.key, directory=config.directory)
     if registered_for:
         pair["registeredFor"] = registered_for
-    return (vault or Vault(config)).write(Kind.DEPLOYMENT, pair)
+    return (vault or Vault(config)).write(Kind.DEPLOYMENT, pair, to_file=to_file)
 
 
 def _where(kept: Kept) -> str:

@@ -156,14 +156,17 @@ class Vault:
             )
         return Kept(values, IN_KEYRING, in_keyring=True)
 
-    def write(self, kind: Kind, document: Mapping[str, Any]) -> str:
+    def write(self, kind: Kind, document: Mapping[str, Any], *, to_file: bool = False) -> str:
         """Keep `document` instead of an older one; returns the place, for people.
+
+        Args:
+            to_file: it was asked for in the file.
 
         Raises:
             UserError: the file cannot be written.
             KeyringLocked: the keyring is locked; nothing was written.
         """
-        if not self.prefers_file(kind):
+        if not to_file and not self.prefers_file(kind):
             try:
                 self._keyring.write(kind, json.dumps(document))
             except KeyringUnavailable as error:

@@ -233,7 +233,7 @@ async def _make_runtime(home: Home, server: PlatformServer, client: PlatformClie
     existing = {deployment.id for deployment in (await client.call(LIST_DEPLOYMENTS)).deployments}
     if known is None or known.deployment_id not in existing:
         made = await client.call(CREATE_DEPLOYMENT, DeploymentRequest(name="demo", description="Made by the demo"))
-        save_deployment(loaded, deployment_id=made.id, deployment_secret=made.secret)
+        save_deployment(loaded, deployment_id=made.id, deployment_secret=made.secret, to_file=True)
     return ConnectorRuntime(loaded)
 
 

@@ -46,8 +46,8 @@ def create(name: str, description: str, kind: str, save: bool, directory: str | 
     if save:
         from edge_connector.auth.credentials import save_deployment
 
-        saved = save_deployment(loaded, deployment_id=made["id"], deployment_secret=made["secret"])
-        made = {"id": made["id"], "name": made["name"], "savedTo": str(saved), "run": "edge-connector run"}
+        saved = save_deployment(loaded, deployment_id=made["id"], deployment_secret=made["secret"], to_file=True)
+        made = {"id": made["id"], "name": made["name"], "savedTo": saved, "run": "edge-connector run"}
     if as_json:
         print_json(made)
     elif save:

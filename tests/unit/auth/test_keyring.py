@@ -129,6 +129,12 @@ def test_secrets_move_both_ways(session: SessionKeyring, home: Path) -> None:
     assert Vault(server).move(Kind.DEPLOYMENT, to_keyring=True) == ""
 
 
+def test_what_was_asked_for_in_the_directory_is_a_file(session: SessionKeyring, home: Path) -> None:
+    config = load(home, {})
+    place = save_deployment(config, deployment_id="dep_1", deployment_secret="sec_1", to_file=True)
+    assert place == str(home / "deployment-credentials.json") and session.entries() == {}
+
+
 def test_deleting_forgets_every_place(session: SessionKeyring, home: Path) -> None:
     config = load(home, {})
     save_token(config, token(), now=NOW)
