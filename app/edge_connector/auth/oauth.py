@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from edge_connector.core.errors import EdgeError, UserError
+from edge_connector.core.errors import EdgeError, NotConnected, UserError
 from edge_connector.platform_api import oauth as o
 from edge_connector.platform_api.operations import DEVICE_AUTHORIZATION, OAUTH_REVOKE, OAUTH_TOKEN
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from edge_connector.platform_api.client import PlatformClient
 
+FOR_NOW = ("server_error", "temporarily_unavailable", "internal_error")
+"""Refusals that say nothing about the sign-in (RFC 6749 section 4.1.2.1)."""
 CLIENT_NAME = "Edge Connector"
 """What the approval page calls this program."""
 
@@ -96,4 +98,6 @@ def _refusals() -> Iterator[None]:
     except UserError as error:
         if error.code == "not_a_platform":
             raise
+        if error.code in FOR_NOW:
+            raise NotConnected(error.code, error.message, hint="It is asked again.") from error
         raise OAuthRefusal(error.code[:100], error.message[:300]) from error

@@ -19,7 +19,7 @@ from edge_connector.auth.credentials import SignInEnded, TokenCredentials, find_
 from edge_connector.auth.vault import Kind, Vault
 from edge_connector.config.loading import LoadedConfig
 from edge_connector.core.clock import Clock, to_iso
-from edge_connector.core.errors import NeedsLogin, NotConnected
+from edge_connector.core.errors import NeedsLogin, NotConnected, UserError
 from edge_connector.core.files import explain_os_error
 from edge_connector.core.log import hide
 from edge_connector.platform_api.client import PlatformClient
@@ -65,6 +65,9 @@ async def renewed(
         except oauth.OAuthRefusal as refusal:
             await _end(vault, again, refusal.message)
             raise SignInEnded(refusal.message) from refusal
+        except UserError as error:
+            # A page of the network's own, say, stands before the platform: that ends no sign-in.
+            raise NotConnected(error.code, error.message, hint=error.hint) from error
         hide(answer.access_token)
         hide(answer.refresh_token)
         refresh_token = answer.refresh_token or again.refresh_token

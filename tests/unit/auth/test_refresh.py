@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,10 +90,21 @@ async def test_a_refused_exchange_is_final_and_not_tried_again(tmp_path: Path) -
         assert ended.value.code == "token_expired"
 
 
-async def test_a_platform_that_is_away_leaves_everything_as_it_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        {"unavailable": 1},
+        {"refuse_refresh": "server_error"},
+        {"refuse_refresh": "temporarily_unavailable"},
+        {"url": "/portal"},
+    ],
+    ids=str,
+)
+async def test_a_platform_that_is_away_leaves_everything_as_it_is(tmp_path: Path, trouble: dict[str, Any]) -> None:
     async with sign_in_server() as server:
         first = sign_in(server, tmp_path)
-        server.unavailable = 1
+        for name, value in trouble.items():
+            setattr(server, name, server.url + value if name == "url" else value)
         with pytest.raises(NotConnected):
             await ask(server, tmp_path, LaterClock(3000))
         assert find_token(load(tmp_path, {}), now=SystemClock().wall()) == first
