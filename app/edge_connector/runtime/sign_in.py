@@ -81,6 +81,7 @@ class SignInDesk:
         self._wake = asyncio.Event()
         self._backoff = Backoff()
         self._was_locked = False
+        self._changed = ""
         self._token: TokenCredentials | None = None
         self._flow: DeviceFlow | None = None
         self._beginning = asyncio.Lock()
@@ -187,8 +188,8 @@ class SignInDesk:
         self._at_start = False
         self._board.clear_problems(ENDED, FAILED, SOON)
         self._on_ended(False)
+        self._changed = reason
         self._wake.set()
-        self._on_change(reason)
 
     def document(self) -> dict[str, Any]:
         """The sign-in for programs of this user."""
@@ -238,6 +239,10 @@ class SignInDesk:
         while True:
             self._wake.clear()
             wait_s = await self._look()
+            if self._changed:
+                # After the look, which may have got a desktop the deployment that it will dial with.
+                reason, self._changed = self._changed, ""
+                self._on_change(reason)
             try:
                 async with asyncio.timeout(wait_s):
                     await self._wake.wait()
