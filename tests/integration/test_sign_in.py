@@ -225,7 +225,10 @@ async def test_a_locked_keyring_waits_and_goes_on_when_it_is_unlocked(
             assert connector.board.snapshot().authorised.source == "keyring"
             assert set(keyring.entries()) == {f"token of {home}", f"deployment of {home}"}
         keyring.lock()
-        async with desktop(home, variables(platform)) as connector:
+        # As `run` does: nothing is missing for good, so it does not end.
+        async with running_connector(
+            home, variables(platform), until_working=False, exit_when_refused=True
+        ) as connector:
             await eventually(lambda: connector.board.state is State.NEEDS_YOU, what="it waits")
             [problem] = connector.board.problems
             assert problem.code == "keyring_locked" and "locked: waiting" in problem.sentence
