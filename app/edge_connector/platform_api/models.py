@@ -214,6 +214,8 @@ class Deployment(Reply):
     created_at: str
     active_connectors: int
     connectors: list[Connector]
+    old_secret_until: str | None = None
+    """While two secrets are good after a rotation."""
 
 
 class DeploymentList(Reply):

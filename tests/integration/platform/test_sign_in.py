@@ -152,6 +152,7 @@ async def test_two_secrets_are_good_during_a_rotation_until_the_old_one_is_ended
         async with connector(platform.rpc_url, pair(edge.id, edge.secret), instance_id="one") as old:
             fresh = await platform.client.call(ops.ROTATE_SECRET, path={"id": edge.id})
             assert fresh.old_secret_until is not None
+            assert (await platform.deployment(edge.id)).old_secret_until == fresh.old_secret_until
             for secret in (edge.secret, fresh.secret):
                 me = await platform.client_with(pair(edge.id, secret).removeprefix("Bearer ")).call(ops.WHOAMI)
                 assert me.deployment_id == edge.id
@@ -162,6 +163,7 @@ async def test_two_secrets_are_good_during_a_rotation_until_the_old_one_is_ended
         async with connector(platform.rpc_url, pair(edge.id, edge.secret), instance_id="one") as old:
             await platform.client.call(ops.END_OLD_SECRET, path={"id": edge.id})
             assert await old.closed() == (4410, "the deployment's secret was changed")
+        assert (await platform.deployment(edge.id)).old_secret_until is None
         async with connector(platform.rpc_url, pair(edge.id, fresh.secret), instance_id="one") as new:
             short = await platform.client.call(
                 ops.ROTATE_SECRET, people.RotateRequest(keep_old_for_s=1), path={"id": edge.id}

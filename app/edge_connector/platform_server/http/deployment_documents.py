@@ -8,6 +8,12 @@ from edge_connector.core.clock import to_iso
 from edge_connector.platform_api import models as api
 from edge_connector.platform_server.fleet import DeploymentState
 from edge_connector.platform_server.http.api_request import stamp
+from edge_connector.platform_server.store.records import DeploymentRow
+
+
+def is_rotating(row: DeploymentRow) -> bool:
+    """Whether the secret before the last rotation is good too."""
+    return row.previous_secret_digest is not None and row.previous_secret_until > time.time()
 
 
 def deployment_document(state: DeploymentState) -> api.Deployment:
@@ -24,6 +30,7 @@ def deployment_document(state: DeploymentState) -> api.Deployment:
         created_at=to_iso(row.created_at),
         active_connectors=1 if state.link is not None else 0,
         connectors=[_connector(state)] if state.link is not None or state.connector.last_seen_at is not None else [],
+        old_secret_until=stamp(row.previous_secret_until) if is_rotating(row) else None,
     )
 
 

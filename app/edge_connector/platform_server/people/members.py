@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +15,7 @@ from edge_connector.platform_server.identity import Identity, Principal, digest_
 from edge_connector.platform_server.people.audit import Audit
 from edge_connector.platform_server.people.passwords import Passwords
 from edge_connector.platform_server.people.sessions import Session
-from edge_connector.platform_server.refusals import Refused, forbidden, not_found
+from edge_connector.platform_server.refusals import Refused, forbidden, invalid_request, not_found
 from edge_connector.platform_server.store.people import InviteRow, MembershipRow, PeopleStore, UserRow
 from edge_connector.platform_server.store.records import OrganizationRow
 
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 
 Role = Literal["admin", "member"]
 INVITE_S = 7 * 24 * 3600.0
+MAX_NAME = 100
+MAX_EMAIL = 254
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 MAX_INVITES = 1_000
 """Open ones of an organization."""
 
@@ -231,21 +235,21 @@ class Members:
 
         Raises:
             Refused: see `look_at_invite`; 409 `sign_in_first`: the person has an account; 403: another address; 400:
-                the password is too short.
+                no e-mail address, or the password is too short.
         """
         invitation = await self.look_at_invite(code)
-        row = invitation.row
-        if row.email and row.email.lower() != email.strip().lower():
+        row, email = invitation.row, email.strip()
+        if not _EMAIL.fullmatch(email) or len(email) > MAX_EMAIL:
+            raise invalid_request("the field email is no e-mail address")
+        if row.email and row.email.lower() != email.lower():
             raise forbidden(f"This invite is for {row.email}.", hint="Use that e-mail address.")
         known = self._identity.user_by_email(email)
         if known is not None and not self._may_get_password(known, row):
-            raise Refused(
-                409, "sign_in_first", f"{email} has an account here.", hint="Sign in, then open the invite link again."
-            )
+            raise _sign_in_first(email)
         password_hash = await self._passwords.hash(password)
         if known is None:
-            known = UserRow(id=new_id("usr"), email=email.strip(), name="", created_at=self._clock.wall())
-        user = msgspec.structs.replace(known, name=name.strip() or known.name, password_hash=password_hash)
+            known = UserRow(id=new_id("usr"), email=email, name=email, created_at=self._clock.wall())
+        user = msgspec.structs.replace(known, name=name.strip()[:MAX_NAME] or known.name, password_hash=password_hash)
         await self._join(invitation, user, address)
         return invitation, user
 
@@ -260,6 +264,10 @@ class Members:
     async def _join(self, invitation: Invitation, user: UserRow, address: str) -> None:
         row, now = invitation.row, self._clock.wall()
         async with self._changing:
+            holder = self._identity.user_by_email(user.email)
+            if holder is not None and holder.id != user.id:
+                # Two links for the same new person, opened at the same time.
+                raise _sign_in_first(user.email)
             known = next(
                 (m for m in self._identity.memberships_of(user.id) if m.organization_id == row.organization_id), None
             )
@@ -276,3 +284,9 @@ class Members:
                 actor, "invite.accepted", ("user", user.id, user.email), address=address, role=membership.role
             )
         log.info("invite accepted user=%s organization=%s", user.id, row.organization_id)
+
+
+def _sign_in_first(email: str) -> Refused:
+    return Refused(
+        409, "sign_in_first", f"{email} has an account here.", hint="Sign in, then open the invite link again."
+    )

@@ -26,6 +26,9 @@ IDLE_S = 7 * 24 * 3600.0
 LIFE_S = 30 * 24 * 3600.0
 """However busy it is, a session ends then."""
 MAX_USER_AGENT = 300
+MAX_EMAIL = 254
+MAX_BROWSERS = 50
+"""Of one person; then the one that was used longest ago is signed out."""
 SEEN_EVERY_S = 60.0
 NEW_PASSWORD_BYTES = 12
 """96 bits, 16 characters."""
@@ -222,7 +225,7 @@ class Sessions:
         user.password_hash = password_hash
 
     async def _checked(self, email: str, password: str, address: str) -> UserRow:
-        account = email.strip().lower()
+        account = email.strip().lower()[:MAX_EMAIL]
         is_last = self._attempts.begin(account, address)
         user = self._identity.user_by_email(account)
         is_right = await self._passwords.check(user.password_hash if user else "", password)
@@ -315,6 +318,9 @@ class Sessions:
             user_agent=user_agent[:MAX_USER_AGENT],
             address=address,
         )
+        own = sorted(self._of(user.id), key=lambda known: known.seen_at)
+        if len(own) >= MAX_BROWSERS:
+            await self._end([own[0].digest])
         await self._store.put_web_session(row)
         self._rows[row.digest] = row
         return Session(token, row, user, self._principal_of(row))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,33 @@ async def test_an_invite_link_makes_one_new_person_a_member(tmp_path: Path) -> N
         assert (again.value.status, again.value.code) == (410, "invite_over")
         assert await room.members.invites("org_1") == []
         assert "invite.accepted" in await room.actions()
+
+
+@pytest.mark.parametrize("email", ["", "nobody", "a b@x.test", "a@b@c", f"{'x' * 260}@x.test"])
+async def test_a_new_person_needs_an_address(tmp_path: Path, email: str) -> None:
+    async with people_room(tmp_path) as room:
+        _, code = await room.members.invite(room.as_admin(room.ada), "member", address=HERE)
+        with pytest.raises(Refused) as refused:
+            await room.members.accept_invite_as_new(code, email=email, name="N", password=PASSWORD, address=HERE)
+        assert (refused.value.status, "email" in refused.value.message) == (400, True)
+
+
+async def test_two_links_opened_at_once_make_one_person(tmp_path: Path) -> None:
+    async with people_room(tmp_path) as room:
+        admin = room.as_admin(room.ada)
+        codes = [(await room.members.invite(admin, "member", address=HERE))[1] for _ in range(2)]
+        results = await asyncio.gather(
+            *(
+                room.members.accept_invite_as_new(code, email="cy@x.test", name="", password=PASSWORD, address=HERE)
+                for code in codes
+            ),
+            return_exceptions=True,
+        )
+        refused = [result for result in results if isinstance(result, Refused)]
+        assert [error.code for error in refused] == ["sign_in_first"]
+        cy = room.identity.user_by_email("cy@x.test")
+        assert cy is not None and cy.name == "cy@x.test"
+        assert len(await room.members.invites("org_1")) == 1
 
 
 async def test_a_known_person_signs_in_first_and_keeps_the_role(tmp_path: Path) -> None:

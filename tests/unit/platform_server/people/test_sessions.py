@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_connector.platform_server.people import sessions
 from edge_connector.platform_server.people.attempts import FAILURES, LOCKED_S, PER_ADDRESS_A_MINUTE
 from edge_connector.platform_server.people.sessions import IDLE_S, LIFE_S
 from edge_connector.platform_server.refusals import Refused
@@ -180,3 +181,13 @@ async def test_each_place_is_listed_and_ended_by_its_person_alone(tmp_path: Path
         assert await room.sessions.overview("usr_ada") == []
         assert room.sessions.find(session.token) is None
         assert room.identity.authenticate(f"Bearer {tokens.access_token}".encode()) is None
+
+
+async def test_a_person_has_so_many_browsers_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "MAX_BROWSERS", 2)
+    async with people_room(tmp_path) as room:
+        made = []
+        for _ in range(3):
+            room.clock.now += 1
+            made.append(await room.sessions.open_for(room.ada, "org_1", address=HERE))
+        assert [room.sessions.find(session.token) is not None for session in made] == [False, True, True]
