@@ -124,6 +124,10 @@ class Sessions:
         if former is not None:
             await self._end([former.row.digest])
         await self._audit.note_person(user, "person.signed_in", address=address)
+        if self._passwords.is_outdated(kept := user.password_hash):
+            fresh = await self._passwords.rehash(password)
+            if user.password_hash == kept:
+                await self._set_password(user, fresh)
         return session
 
     async def open_for(self, user: UserRow, organization_id: str, *, address: str, user_agent: str = "") -> Session:
@@ -228,8 +232,10 @@ class Sessions:
         account = email.strip().lower()[:MAX_EMAIL]
         is_last = self._attempts.begin(account, address)
         user = self._identity.user_by_email(account)
-        is_right = await self._passwords.check(user.password_hash if user else "", password)
-        if user is None or not is_right or not user.active:
+        kept = user.password_hash if user is not None else ""
+        is_right = await self._passwords.check(kept, password)
+        # Meanwhile it may have been changed; whoever knew the old one is not let in any more.
+        if user is None or not is_right or not user.active or user.password_hash != kept:
             if user is not None and is_last:
                 log.warning("account locked user=%s address=%s", user.id, address)
                 await self._audit.note_person(user, "person.locked", address=address)
@@ -240,8 +246,6 @@ class Sessions:
                 hint="Check both; after ten wrong passwords an account is locked for a quarter of an hour.",
             )
         self._attempts.succeeded(account)
-        if self._passwords.is_outdated(user.password_hash):
-            await self._set_password(user, await self._passwords.rehash(password))
         return user
 
     # ---- where a person is signed in
@@ -295,6 +299,7 @@ class Sessions:
         )
 
     async def _revoke_connectors(self, user_id: str, reason: str) -> None:
+        await self._store.deny_device_grants(user_id)
         by_organization: dict[str, list[str]] = {}
         for token in await self._store.refresh_tokens(user_id, self._clock.wall()):
             by_organization.setdefault(token.organization_id, []).append(token.family)
@@ -319,10 +324,15 @@ class Sessions:
             address=address,
         )
         own = sorted(self._of(user.id), key=lambda known: known.seen_at)
+        # Known before it is written, so that a change of the password at the same moment ends it too.
+        self._rows[row.digest] = row
+        try:
+            await self._store.put_web_session(row)
+        except BaseException:
+            self._rows.pop(row.digest, None)
+            raise
         if len(own) >= MAX_BROWSERS:
             await self._end([own[0].digest])
-        await self._store.put_web_session(row)
-        self._rows[row.digest] = row
         return Session(token, row, user, self._principal_of(row))
 
     async def _end(self, digests: list[bytes]) -> None:

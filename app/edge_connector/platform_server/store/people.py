@@ -182,6 +182,10 @@ class PeopleStore(Protocol):
         """Change the state if it is `before`; False when it is not. An empty user leaves person and organization."""
         ...
 
+    async def deny_device_grants(self, user_id: str) -> None:
+        """Those that the person approved and that were not used yet."""
+        ...
+
     async def refresh_token(self, digest: bytes) -> RefreshTokenRow | None: ...
 
     async def add_refresh_token(self, token: RefreshTokenRow, *, in_place_of: bytes = b"") -> None:

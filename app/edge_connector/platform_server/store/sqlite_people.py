@@ -147,6 +147,9 @@ class SqlitePeople:
         sql = f"UPDATE device_grants SET state=?{also} WHERE device_digest=? AND state=?"
         return await self._change(sql, (after, *person, device_digest, before)) > 0
 
+    async def deny_device_grants(self, user_id: str) -> None:
+        await self._change("UPDATE device_grants SET state='denied' WHERE user_id=? AND state='approved'", (user_id,))
+
     async def refresh_token(self, digest: bytes) -> RefreshTokenRow | None:
         return await self._row("refresh_tokens", RefreshTokenRow, "WHERE digest=?", (digest,))
 

@@ -14,7 +14,7 @@ from edge_connector.platform_server.people.devices import (
     StartedGrant,
 )
 from edge_connector.platform_server.refusals import Refused
-from tests.support.people import HERE, Room, people_room, reopened
+from tests.support.people import HERE, PASSWORD, Room, people_room, reopened
 
 
 async def start(room: Room, address: str = HERE) -> StartedGrant:
@@ -91,6 +91,15 @@ async def test_a_person_who_left_before_the_tokens_were_fetched_gives_none(tmp_p
         grant = await start(room)
         await room.devices.decide(await room.sign_in(room.bob), grant.user_code, approve=True, address=HERE)
         await room.members.remove(room.as_admin(room.ada), "usr_bob", address=HERE)
+        assert await refusal(room, grant.device_code) == "access_denied"
+
+
+async def test_what_was_approved_and_not_fetched_ends_with_a_new_password(tmp_path: Path) -> None:
+    async with people_room(tmp_path) as room:
+        grant = await start(room)
+        session = await room.sign_in(room.bob)
+        await room.devices.decide(session, grant.user_code, approve=True, address=HERE)
+        await room.sessions.change_password(session, PASSWORD, "another long one", address=HERE)
         assert await refusal(room, grant.device_code) == "access_denied"
 
 

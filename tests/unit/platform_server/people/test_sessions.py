@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 
 from edge_connector.platform_server.people import sessions
 from edge_connector.platform_server.people.attempts import FAILURES, LOCKED_S, PER_ADDRESS_A_MINUTE
-from edge_connector.platform_server.people.sessions import IDLE_S, LIFE_S
+from edge_connector.platform_server.people.sessions import IDLE_S, LIFE_S, Session
 from edge_connector.platform_server.refusals import Refused
 from tests.support.people import HERE, PASSWORD, people_room, reopened
 
@@ -159,6 +161,34 @@ async def test_a_new_name_holds_at_once_and_after_a_restart(tmp_path: Path) -> N
         assert (await room.actions())[-1] == "person.renamed"
         again = await reopened(room)
         assert again.ada.name == "Countess"
+        await again.store.close()
+
+
+async def test_a_sign_in_with_the_old_password_does_not_outlive_its_change(tmp_path: Path) -> None:
+    async with people_room(tmp_path) as room:
+        mine = await room.sign_in(room.ada)
+        results = await asyncio.gather(
+            room.sessions.change_password(mine, PASSWORD, "another long one", address=HERE),
+            *(room.sessions.sign_in(room.ada.email, PASSWORD, address=HERE) for _ in range(4)),
+            return_exceptions=True,
+        )
+        assert results[0] is None
+        for result in results[1:]:
+            assert isinstance(result, Refused | Session)
+            if isinstance(result, Session):
+                assert room.sessions.find(result.token) is None
+        assert len(await room.sessions.overview("usr_ada")) == 1
+
+
+async def test_an_older_hash_is_made_anew_at_the_next_sign_in(tmp_path: Path) -> None:
+    async with people_room(tmp_path) as room:
+        weak = PasswordHasher(time_cost=1).hash(PASSWORD)
+        room.ada.password_hash = weak
+        await room.sign_in(room.ada)
+        assert room.ada.password_hash != weak
+        again = await reopened(room)
+        assert again.ada.password_hash == room.ada.password_hash
+        await again.sign_in(again.ada)
         await again.store.close()
 
 
