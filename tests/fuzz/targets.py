@@ -398,7 +398,10 @@ def http_request(data: bytes) -> None:
     if body[:1] == b"{":
         document = msgspec.json.decode(body)
         if status >= 400:
-            assert set(document["error"]) == {"code", "message", "hint"}
+            if isinstance(document["error"], str):  # the form of OAuth
+                assert set(document) == {"error", "error_description"}
+            else:
+                assert set(document["error"]) == {"code", "message", "hint"}
             assert platform.token.encode() not in body
 
 
@@ -509,6 +512,18 @@ TARGETS: dict[str, Target] = {
             b"POST /api/v1/server-tokens\n\n" + b'{"name":"x"}',
             b"POST /api/v1/session-tokens\n\n{}",
             b"GET /api/v1/tools?deployment=\xff\n\n",
+            b"POST /oauth/device_authorization\n\nclient_id=edge-connector&host=%00%ff&client_name=x&instance_id=y",
+            b"POST /oauth/token\n\ngrant_type=refresh_token&refresh_token=ecr_x",
+            (
+                b"POST /oauth/token\n\ngrant_type=urn:ietf:params:oauth:grant-type:device_code&device_code=x"
+                b"&client_id=edge-connector"
+            ),
+            b"POST /oauth/revoke\n\ntoken=a.b.c&token=d",
+            b"POST /api/v1/invites\n\n" + b'{"role":"admin","email":"\\u0000@x"}',
+            b"PUT /api/v1/members/x/role\n\n" + b'{"role":"member"}',
+            b"GET /api/v1/audit?limit=1&before=9999999999999999999999&action=%00.&actor=x\n\n",
+            b"POST /api/v1/deployments/x/secret\n\n" + b'{"keepOldForS":0}',
+            b"POST /api/v1/deployments/desktop\n\n" + b'{"instanceId":"\\u0000","host":"x"}',
             b"POST /setup\n\ncode=a&organization=b&name=%ff&email=x",
             b"GET /setup?code=%00\n\n",
             b"POST /api/v1/setup\nauthorization: Basic x\n" + b'{"code":"x","organization":"o","email":"e@x"}',
