@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from argon2 import PasswordHasher
+
 from edge_connector.platform_server.fleet import Fleet
 from edge_connector.platform_server.identity import Identity, Principal
 from edge_connector.platform_server.people.audit import Audit
@@ -25,6 +27,8 @@ from edge_connector.platform_server.store.people import AuditFilter, MembershipR
 from edge_connector.platform_server.store.records import OrganizationRow, ServerTokenRow
 from edge_connector.platform_server.store.sqlite import SqliteStore
 
+QUICK = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+"""How well the real parameters hash is not asked here; they take a hundred times as long."""
 PASSWORD = "correct horse battery"
 HERE = "127.0.0.1"
 
@@ -93,7 +97,7 @@ async def _assemble(path: Path, clock: HandClock) -> Room:
     key = SigningKey.load_or_create(path / "signing-key.pem")
     identity = Identity(stored, Fleet(stored.deployments, stored.connectors, clock), key, clock)
     audit = Audit(store.people, identity, clock)
-    passwords = Passwords()
+    passwords = Passwords(QUICK)
     tokens = Tokens(store.people, identity, audit, clock, issuer="http://platform.test")
     sessions = Sessions(
         store.people,
@@ -122,7 +126,7 @@ async def people_room(tmp_path: Path) -> AsyncIterator[Room]:
     clock = HandClock()
     store = SqliteStore(tmp_path / "platform.db")
     await store.open()
-    hashed = await Passwords().hash(PASSWORD)
+    hashed = await Passwords(QUICK).hash(PASSWORD)
     now = clock.wall() - 3600
     people = {
         name: UserRow(id=f"usr_{name}", email=f"{name}@test.example", name=name.title(), created_at=now)

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 Role = Literal["admin", "member"]
 INVITE_S = 7 * 24 * 3600.0
+MAX_ORGANIZATIONS = 100
 MAX_NAME = 100
 MAX_EMAIL = 254
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
@@ -36,7 +37,7 @@ class Invitation:
 
     Attributes:
         user: the person whom it is addressed to, when known here already.
-        needs: `sign_in` when that person has a password, else `new_person`.
+        needs: `sign_in` when that person can, else `new_person`.
     """
 
     row: InviteRow
@@ -64,10 +65,13 @@ class Members:
         """A new organization with the person as its admin.
 
         Raises:
-            Refused: 403, the actor is no person.
+            Refused: 403, the actor is no person; 409, the person is in too many organizations.
         """
         if actor.kind != "user":
             raise forbidden("Only a person makes an organization.", hint="Sign in and use your own token.")
+        if len(self._identity.memberships_of(actor.user_id)) >= MAX_ORGANIZATIONS:
+            text = f"A person is in at most {MAX_ORGANIZATIONS} organizations."
+            raise Refused(409, "too_many_organizations", text, hint="Leave the making of this one to somebody else.")
         now = self._clock.wall()
         row = OrganizationRow(id=new_id("org"), name=name.strip(), created_at=now)
         membership = MembershipRow(user_id=actor.user_id, organization_id=row.id, role="admin", created_at=now)
@@ -157,7 +161,7 @@ class Members:
             Refused: 409, the person is a member already, or too many invites are open.
         """
         known = self._identity.user_by_email(email) if email else None
-        if known is not None and self._identity.role_of(known.id, actor.organization_id) and known.password_hash:
+        if known is not None and self._identity.role_of(known.id, actor.organization_id) and _can_sign_in(known):
             raise Refused(409, "already_member", f"{email} is a member already.", hint="Change the role instead.")
         if len(await self._store.invites(actor.organization_id)) >= MAX_INVITES:
             raise Refused(409, "too_many_invites", "Too many invites are open.", hint="Revoke some first.")
@@ -208,9 +212,8 @@ class Members:
             word = "has expired" if row.used_at is None else "was used before"
             raise Refused(410, "invite_over", f"This invite link {word}.", hint="Ask for a new one.")
         user = self._identity.user_by_email(row.email) if row.email else None
-        return Invitation(
-            row, organization, user, "sign_in" if user is not None and user.password_hash else "new_person"
-        )
+        needs: Literal["sign_in", "new_person"] = "sign_in" if user is not None and _can_sign_in(user) else "new_person"
+        return Invitation(row, organization, user, needs)
 
     async def accept_invite(self, session: Session, code: str, *, address: str) -> Invitation:
         """The signed-in person becomes a member; a member stays what he or she is.
@@ -259,7 +262,7 @@ class Members:
         Only when no other organization trusts that person: its admins could be overtaken otherwise.
         """
         elsewhere = [m for m in self._identity.memberships_of(user.id) if m.organization_id != invite.organization_id]
-        return not user.password_hash and user.active and bool(invite.email) and not elsewhere
+        return not _can_sign_in(user) and user.active and bool(invite.email) and not elsewhere
 
     async def _join(self, invitation: Invitation, user: UserRow, address: str) -> None:
         row, now = invitation.row, self._clock.wall()
@@ -284,6 +287,10 @@ class Members:
                 actor, "invite.accepted", ("user", user.id, user.email), address=address, role=membership.role
             )
         log.info("invite accepted user=%s organization=%s", user.id, row.organization_id)
+
+
+def _can_sign_in(user: UserRow) -> bool:
+    return bool(user.password_hash or user.oidc_subject)
 
 
 def _sign_in_first(email: str) -> Refused:

@@ -24,8 +24,9 @@ MAX_WAITING = 50
 class Passwords:
     """Hashes and checks."""
 
-    def __init__(self) -> None:
-        self._hasher = PasswordHasher()
+    def __init__(self, hasher: PasswordHasher | None = None) -> None:
+        """`hasher`: with other parameters than the library's defaults."""
+        self._hasher = hasher or PasswordHasher()
         self._gate = asyncio.Semaphore(AT_A_TIME)
         self._waiting = 0
         self._nobodys = ""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge_connector.platform_api.operations import Scope
+from edge_connector.platform_server.people import members
 from edge_connector.platform_server.people.members import INVITE_S
 from edge_connector.platform_server.refusals import Refused
 from tests.support.people import HERE, PASSWORD, people_room, reopened
@@ -144,6 +145,12 @@ async def test_an_invite_gives_a_first_password_only_to_its_own_people(tmp_path:
                 foreign, email=room.eve.email, name="Not Eve", password=PASSWORD, address=HERE
             )
         assert overtaken.value.code == "sign_in_first"
+        room.ada.password_hash, room.ada.oidc_subject = "", "somebody elsewhere"
+        _, elsewhere = await room.members.invite(room.as_admin(room.ada), "member", email="x@x.test", address=HERE)
+        assert (await room.members.look_at_invite(elsewhere)).needs == "new_person"
+        with pytest.raises(Refused) as has_account:
+            await room.members.invite(room.as_admin(room.ada), "member", email=room.ada.email, address=HERE)
+        assert has_account.value.code == "already_member"
         _, anybody = await room.members.invite(room.as_admin(room.ada), "admin", address=HERE)
         room.bob.password_hash = ""
         with pytest.raises(Refused):
@@ -174,3 +181,20 @@ async def test_links_that_are_no_longer_good(tmp_path: Path) -> None:
             await room.members.look_at_invite(late)
         assert (expired.value.status, "expired" in expired.value.message) == (410, True)
         assert await room.members.invites("org_1") == []
+
+
+async def test_a_person_makes_so_many_organizations_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(members, "MAX_ORGANIZATIONS", 3)
+    async with people_room(tmp_path) as room:
+        for name in ("Two", "Three"):
+            made = await room.members.create_organization(room.as_admin(room.ada), name, address=HERE)
+            assert room.identity.role_of("usr_ada", made.id) == "admin"
+            assert await room.actions(made.id) == ["organization.created"]
+        with pytest.raises(Refused) as many:
+            await room.members.create_organization(room.as_admin(room.ada), "Four", address=HERE)
+        assert (many.value.status, many.value.code) == (409, "too_many_organizations")
+        again = await reopened(room)
+        assert len(again.identity.memberships_of("usr_ada")) == 3
+        await again.store.close()

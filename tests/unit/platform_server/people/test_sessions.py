@@ -182,7 +182,7 @@ async def test_a_sign_in_with_the_old_password_does_not_outlive_its_change(tmp_p
 
 async def test_an_older_hash_is_made_anew_at_the_next_sign_in(tmp_path: Path) -> None:
     async with people_room(tmp_path) as room:
-        weak = PasswordHasher(time_cost=1).hash(PASSWORD)
+        weak = PasswordHasher(time_cost=2, memory_cost=64, parallelism=1).hash(PASSWORD)
         room.ada.password_hash = weak
         await room.sign_in(room.ada)
         assert room.ada.password_hash != weak
