@@ -102,12 +102,15 @@ CREATE TABLE refresh_tokens (
 ) WITHOUT ROWID;
 CREATE INDEX refresh_tokens_by_family ON refresh_tokens (family);
 CREATE INDEX refresh_tokens_by_user ON refresh_tokens (user_id);
+CREATE INDEX refresh_tokens_by_use ON refresh_tokens (used_at);
+CREATE INDEX refresh_tokens_by_expiry ON refresh_tokens (expires_at);
 CREATE TABLE audit (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, organization_id TEXT NOT NULL, actor_kind TEXT NOT NULL,
   actor_id TEXT NOT NULL, actor_name TEXT NOT NULL, action TEXT NOT NULL, subject_kind TEXT NOT NULL,
   subject_id TEXT NOT NULL, subject_name TEXT NOT NULL, detail TEXT NOT NULL, address TEXT NOT NULL
 );
 CREATE INDEX audit_by_organization ON audit (organization_id, seq);
+CREATE INDEX audit_by_time ON audit (at);
 """
 
 MIGRATIONS: tuple[str, ...] = (_V1, _V2, _V3)

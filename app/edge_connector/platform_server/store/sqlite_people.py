@@ -205,8 +205,9 @@ class SqlitePeople:
             connection.execute("DELETE FROM web_sessions WHERE expires_at < ?", (now,))
             connection.execute("DELETE FROM device_grants WHERE expires_at < ?", (now - 3600,))
             connection.execute("DELETE FROM invites WHERE expires_at < ? OR used_at < ?", (long_ago, long_ago))
-            ended = "expires_at < ?1 OR used_at < ?1 OR revoked_at < ?1"
-            connection.execute(f"DELETE FROM refresh_tokens WHERE {ended}", (long_ago,))
+            # Each by its index: there may be hundreds of thousands, and calls wait behind this.
+            connection.execute("DELETE FROM refresh_tokens WHERE used_at < ?", (long_ago,))
+            connection.execute("DELETE FROM refresh_tokens WHERE expires_at < ?", (long_ago,))
             connection.execute("DELETE FROM audit WHERE at < ?", (audit_before,))
 
         await self._database.write(write)
