@@ -76,7 +76,7 @@ async def test_the_code_for_another_machine_opens_nothing_here(
 
 async def test_without_a_browser_the_address_is_shown(server: SignInServer, home: Path) -> None:
     server.approve()
-    ended = await auth(server, home, "--browser", PATH="/nowhere")
+    ended = await auth(server, home, "--browser", PATH="/nowhere", BROWSER="")
     assert ended.code == 0
     assert "on any machine" in ended.err and server.url in ended.err
 
