@@ -82,7 +82,7 @@ async def furnished(tmp_path: Path) -> AsyncIterator[Furnished]:
         await stack.enter_async_context(connector(platform.rpc_url, pair(edge.id, edge.secret)))
         await platform.until_online(edge.id)
         bob = await new_member(platform, "bob@example.test")
-        await new_member(platform, "katherine.coleman.goble.johnson@research.example.test", role="admin")
+        await new_member(platform, "katherine.coleman.goble.johnson@research.example.test")
         await parts.members.create_organization(admin, "Beta <Werke> GmbH & Co. KG", address="127.0.0.1")
         await signed_in(platform, platform.user_id)
         principal = parts.identity.person(bob, platform.organization_id)
