@@ -96,7 +96,7 @@ def forget_keys() -> None:
 
 def mix_results() -> None:
     """The connector answers with another call's result."""
-    finished, now = CallDesk.finished, _each(5)
+    finished, now = CallDesk.finished, _each(2)
 
     def mix(self: CallDesk, outcome: CallOutcome) -> None:
         if outcome.result is not None and outcome.tool.startswith("mark") and now():
