@@ -8,7 +8,6 @@ Each bug is one that the product must never have; nothing of this is reachable f
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import itertools
 import os
 import subprocess
@@ -100,7 +99,7 @@ def mix_results() -> None:
 
     def mix(self: CallDesk, outcome: CallOutcome) -> None:
         if outcome.result is not None and outcome.tool.startswith("mark") and now():
-            outcome = dataclasses.replace(outcome, result=msgspec.Raw(b'{"number":-1}'))
+            outcome = msgspec.structs.replace(outcome, result=msgspec.Raw(b'{"number":-1}'))
         finished(self, outcome)
 
     CallDesk.finished = mix  # type: ignore[method-assign]
@@ -124,9 +123,9 @@ def _on_dial(bug: Callable[[], object]) -> None:
 
 
 def leak() -> None:
-    """Each dial leaves a descriptor, a task and a temporary file."""
-    _on_dial(lambda: os.open(os.devnull, os.O_RDONLY))
-    _on_dial(lambda: asyncio.create_task(asyncio.sleep(3600)))
+    """Each dial leaves more descriptors and tasks than one more worker would bring, and a temporary file."""
+    _on_dial(lambda: [os.open(os.devnull, os.O_RDONLY) for _ in range(16)])
+    _on_dial(lambda: [asyncio.create_task(asyncio.sleep(3600)) for _ in range(16)])
     _on_dial(lambda: tempfile.mkstemp(prefix="left-"))
 
 
