@@ -176,6 +176,7 @@ class SignInDesk:
         """
         from edge_connector.auth.session import sign_in_client, sign_out
 
+        self._at_start = False  # whoever signs out does not want to be asked to sign in
         self.cancel()
         vault = Vault(self._loaded, may_ask=True)
         async with sign_in_client(self._loaded, timeout_s=10.0) as client:

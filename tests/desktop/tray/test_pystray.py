@@ -58,7 +58,11 @@ async def test_icon_menu_actions_and_stop(desktop: PrivateDesktop, gi_folder: st
             return "\n".join(row.label for row in await item.menu())
 
         await eventually(lambda: shows(labels, "Quit and stop the connector"), what="the menu")
-        assert [row.label for row in await item.menu() if not row.enabled] == ["Working · proven 12 s ago", "Resume"]
+        assert [row.label for row in await item.menu() if not row.enabled] == [
+            "Working · proven 12 s ago",
+            "Resume",
+            "Sign out",
+        ]
         await item.click("Open")
         await until(program, "action", "open")
         await item.click("echo", inside="Recent calls")

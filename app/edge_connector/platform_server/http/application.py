@@ -177,7 +177,7 @@ def _guarded(endpoint: Endpoint) -> Endpoint:
         try:
             return await endpoint(request)
         except Exception as error:
-            return _response(as_refusal(error, request.url.path))
+            return _response(as_refusal(error, request.scope["path"]))
 
     return guarded
 

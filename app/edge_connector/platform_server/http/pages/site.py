@@ -91,7 +91,7 @@ class Site:
             try:
                 return await self._answer(visit, handler, who)
             except Exception as error:
-                return self.refusal(visit, as_refusal(error, request.url.path))
+                return self.refusal(visit, as_refusal(error, request.scope["path"]))
 
         return Route(path, endpoint, methods=[method])
 
@@ -106,7 +106,9 @@ class Site:
         if is_form:
             visit.read_form(await read_body(visit.request))
         # A form of a session that is over is not sent again by itself.
-        here = "" if is_form else visit.request.url.path + (f"?{q}" if (q := visit.request.url.query) else "")
+        scope = visit.request.scope  # `request.url` cannot hold what is not UTF-8
+        query = scope["query_string"].decode("latin-1")
+        here = "" if is_form else scope["path"] + (f"?{query}" if query else "")
         if who is not Who.ANYBODY and visit.session is None:
             return self.redirect("/sign-in", next=here, over="1" if is_form else "")
         if is_form:
@@ -128,7 +130,7 @@ class Site:
             "session": visit.session,
             "organization": self.parts.identity.organizations[principal.organization_id] if principal else None,
             "is_admin": principal is not None and Scope.MANAGE in principal.scopes,
-            "path": visit.request.url.path,
+            "path": visit.request.scope["path"],
             "given": visit.fields,
             "problems": {},
             "problem": None,
