@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_connector.config.settings import SETTINGS
-from tests.fuzz import targets
+from tests.fuzz.server_targets import close
 from tests.fuzz.targets import TARGETS
 from tests.unit.wire.samples import SAMPLES
 
@@ -33,7 +33,7 @@ WORDS = {
 @pytest.fixture(scope="module", autouse=True)
 def _closed_in_the_end() -> Iterator[None]:
     yield
-    targets.close()
+    close()
 
 
 def documents(words: list[str]) -> st.SearchStrategy[Any]:

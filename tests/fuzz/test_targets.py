@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from tests.fuzz import targets
 from tests.fuzz.mutation import mutated
+from tests.fuzz.server_targets import close
 from tests.fuzz.targets import TARGETS
 
 MUTATIONS = 200
@@ -18,7 +18,7 @@ MUTATIONS = 200
 @pytest.fixture(scope="module", autouse=True)
 def _closed_in_the_end() -> Iterator[None]:
     yield
-    targets.close()
+    close()
 
 
 @pytest.mark.parametrize("name", TARGETS)

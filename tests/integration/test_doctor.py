@@ -1,32 +1,28 @@
-"""Each symptom of the documented troubleshooting table, made by breaking that very thing: the doctor names it."""
+"""Each symptom of the documented troubleshooting table, made by breaking that very thing: the doctor names it.
+
+What lies between connector and platform is in `test_doctor_way`.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import os
 import socket
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
-from edge_connector.core.checks import CheckResult, CheckStatus, run_checks
+from edge_connector.core.checks import CheckStatus
 from edge_connector.platform_api import models as api
-from edge_connector.platform_server.app import PlatformConfig, PlatformServer
+from edge_connector.platform_api import operations as ops
 from edge_connector.runtime.doctor.registry import CHECKS
-from edge_connector.runtime.doctor.subject import Subject
-from tests.support.real_connector import environment, running_connector
-from tests.support.real_platform import RunningPlatform, running_platform
+from tests.support.examination import deployed, examine, failed, statuses
+from tests.support.real_connector import running_connector
+from tests.support.real_platform import RunningPlatform
 from tests.support.waiting import eventually
 
-Results = dict[str, CheckResult]
 TOOLS = """
 import time
 from edge_connector.tools import tool
@@ -42,46 +38,15 @@ def raising() -> int:
 """
 
 
-@pytest.fixture
-async def platform(tmp_path: Path) -> AsyncIterator[RunningPlatform]:
-    async with running_platform(tmp_path) as running:
-        yield running
+def unsigned(claims: dict[str, Any]) -> str:
+    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in ({"alg": "EdDSA"}, claims)]
+    return b".".join([*parts, b"AAAA"]).decode()
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    made = tmp_path / "home"
-    made.mkdir(mode=0o700)
-    return made
-
-
-async def examine(home: Path, variables: dict[str, str], *only: str, mend: bool = False) -> Results:
-    """All checks but the import of the tools, which starts processes; or `only` these without what they need."""
-    subject = Subject(home, variables)
-    wanted = only or tuple(check.id for check in CHECKS if check.id != "tools")
-    checks = [check for check in CHECKS if check.id in wanted]
-    return {result.id: result for result in await run_checks(checks, subject, mend=mend)}
-
-
-async def deployed(platform: RunningPlatform, **more: str) -> dict[str, str]:
-    """The variables of a connector of a new deployment."""
-    made = await platform.deploy()
-    return {**environment(platform.rpc_url, made.id, made.secret), "PLATFORM_API_URL": platform.api_url, **more}
-
-
-def statuses(results: Results) -> dict[str, str]:
-    """What is not ok; how much the machine of the tests has to do is left out."""
-    not_ok = {name: result.status.value for name, result in results.items() if result.status is not CheckStatus.OK}
-    return {name: status for name, status in not_ok.items() if name not in ("memory", "disk")}
-
-
-def failed(results: Results, name: str, *words: str) -> None:
-    """The check failed, and its proof and fix hold the words."""
-    result = results[name]
-    assert result.status is CheckStatus.FAIL, result
-    assert result.fix
-    for word in words:
-        assert word in f"{result.proof} {result.fix}", result
+def save_token(home: Path, token: str) -> None:
+    path = home / "auth-token.json"
+    path.write_text(json.dumps({"token": token}))
+    path.chmod(0o600)
 
 
 # ---- nothing is wrong
@@ -108,140 +73,6 @@ async def test_a_working_connector_is_well_and_keeps_its_session(platform: Runni
         assert "s ago" in results["proof"].proof
         assert runtime.board.snapshot().link.session_id == session
         assert runtime.board.snapshot().link.reconnects == 0
-
-
-# ---- ECONNREFUSED or cannot connect
-
-
-async def test_platform_server_not_running(home: Path) -> None:
-    port = free_port()
-    variables = environment(f"ws://127.0.0.1:{port}", "dep", "secret")
-    results = await examine(home, {**variables, "PLATFORM_API_URL": f"http://127.0.0.1:{free_port()}"})
-    failed(results, "route", "ECONNREFUSED", str(port), "Start the platform server")
-    assert statuses(results)["upgrade"] == statuses(results)["authentication"] == "skipped"
-    assert "route" in results["tls"].proof
-
-
-async def test_port_mismatch(platform: RunningPlatform, home: Path) -> None:
-    variables = await deployed(platform, TOOL_RPC_URL=f"ws://127.0.0.1:{free_port()}")
-    failed(await examine(home, variables), "route", "port mismatch", "must listen on the port in TOOL_RPC_URL")
-
-
-async def test_the_port_of_the_api_in_place_of_tool_rpc(platform: RunningPlatform, home: Path) -> None:
-    variables = await deployed(platform, TOOL_RPC_URL=platform.api_url.replace("http", "ws", 1))
-    failed(await examine(home, variables), "upgrade", "HTTP API, not its Tool RPC port", "TOOL_RPC_URL")
-
-
-async def test_a_name_that_does_not_exist(home: Path) -> None:
-    results = await examine(home, environment("wss://platform.invalid", "dep", "secret"))
-    failed(results, "dns", "platform.invalid", "ENOTFOUND", "TOOL_RPC_URL", "wss://")
-
-
-async def test_a_web_server_in_place_of_the_platform(platform: RunningPlatform, home: Path) -> None:
-    async with answering(lambda head: b"HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Length: 2\r\n\r\nhi") as port:
-        variables = await deployed(platform, TOOL_RPC_URL=f"ws://127.0.0.1:{port}")
-        failed(await examine(home, variables), "upgrade", "HTTP 200 instead of an upgrade", "nginx", "no Tool RPC port")
-
-
-async def test_a_port_that_accepts_and_says_nothing(
-    platform: RunningPlatform, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("edge_connector.runtime.doctor.way.STEP_S", 0.2)
-    async with answering(None) as port:
-        variables = await deployed(platform, TOOL_RPC_URL=f"ws://127.0.0.1:{port}")
-        failed(await examine(home, variables), "upgrade", "no answer to the upgrade within 0.2 s")
-
-
-async def test_a_proxy_that_opens_no_tunnel(
-    platform: RunningPlatform, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with answering(lambda head: b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n") as port:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
-        results = await examine(home, await deployed(platform))
-        assert f"127.0.0.1:{port}" in results["route"].proof
-        failed(results, "upgrade", "opens no tunnel", "403", "may not support the WebSocket upgrade")
-        assert statuses(results)["authentication"] == "skipped"
-
-
-async def test_a_proxy_that_eats_the_upgrade(platform: RunningPlatform, home: Path) -> None:
-    async with proxy_without_upgrade(platform.rpc_url) as port:
-        variables = await deployed(platform, TOOL_RPC_URL=f"ws://127.0.0.1:{port}")
-        failed(await examine(home, variables), "upgrade", "HTTP 426", "takes the upgrade away", "NO_PROXY")
-
-
-async def test_a_proxy_that_tunnels_is_gone_through(
-    platform: RunningPlatform, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with tunnelling_proxy() as port:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
-        results = await examine(home, await deployed(platform))
-        assert results["upgrade"].status is CheckStatus.OK and f"127.0.0.1:{port}" in results["upgrade"].proof
-        assert results["authentication"].status is CheckStatus.OK
-
-
-# ---- TLS and clock
-
-
-@pytest.mark.parametrize("who", ["Example CA", "Zscaler Root CA"])
-async def test_a_certificate_of_an_unknown_authority(home: Path, who: str) -> None:
-    authority = trustme.CA(organization_name=who)
-    async with platform_with(authority, "localhost") as rpc_url:
-        variables = environment(rpc_url, "dep", "secret")
-        results = await examine(home, variables)
-        failed(results, "tls", "EC_CA_FILE", who)
-        assert ("intercepted by Zscaler" in results["tls"].proof) == who.startswith("Zscaler")
-        authority.cert_pem.write_to_path(home / "ca.pem")
-        results = await examine(home, {**variables, "EC_CA_FILE": str(home / "ca.pem")})
-        assert results["tls"].status is CheckStatus.OK and "more days" in results["tls"].proof
-        failed(results, "authentication", "Token validation failed")
-
-
-async def test_tls_inside_the_tunnel_of_a_proxy(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(home / "ca.pem")
-    async with platform_with(authority, "localhost") as rpc_url, tunnelling_proxy() as port:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
-        variables = {**environment(rpc_url, "dep", "secret"), "EC_CA_FILE": str(home / "ca.pem")}
-        results = await examine(home, variables)
-        assert results["tls"].status is CheckStatus.OK, results["tls"]
-        assert results["upgrade"].status is CheckStatus.OK and "through the proxy" in results["upgrade"].proof
-
-
-async def test_a_certificate_of_another_name(home: Path) -> None:
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(home / "ca.pem")
-    async with platform_with(authority, "platform.example") as rpc_url:
-        variables = {**environment(rpc_url, "dep", "secret"), "EC_CA_FILE": str(home / "ca.pem")}
-        failed(await examine(home, variables), "tls", "platform.example, not for localhost", "TOOL_RPC_URL")
-
-
-async def test_an_expired_certificate(home: Path) -> None:
-    from datetime import UTC, datetime
-
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(home / "ca.pem")
-    async with platform_with(authority, "localhost", not_after=datetime(2024, 5, 1, tzinfo=UTC)) as rpc_url:
-        variables = {**environment(rpc_url, "dep", "secret"), "EC_CA_FILE": str(home / "ca.pem")}
-        failed(await examine(home, variables), "tls", "expired on 2024-05-01", "Renew the platform's certificate")
-
-
-async def test_tls_towards_a_port_without_it(platform: RunningPlatform, home: Path) -> None:
-    variables = await deployed(platform, TOOL_RPC_URL=platform.rpc_url.replace("ws:", "wss:"))
-    failed(await examine(home, variables), "tls", "does not speak TLS", "Use ws://")
-
-
-@pytest.mark.parametrize(("ahead_s", "status"), [(0, "ok"), (30, "warn"), (3600, "fail")])
-async def test_a_clock_that_is_wrong(platform: RunningPlatform, home: Path, ahead_s: int, status: str) -> None:
-    def answer(head: bytes) -> bytes:
-        date = formatdate(time.time() - ahead_s, usegmt=True)
-        return f"HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Length: 0\r\n\r\n".encode()
-
-    async with answering(answer) as port:
-        variables = await deployed(platform, PLATFORM_API_URL=f"http://127.0.0.1:{port}")
-        found = (await examine(home, variables))["clock"]
-        assert found.status == status
-        if ahead_s:
-            assert "ahead of" in found.proof and "clock" in found.fix
 
 
 # ---- credentials
@@ -277,8 +108,6 @@ async def test_a_persons_token_makes_no_deployment(platform: RunningPlatform, ho
     variables = {"TOOL_RPC_URL": platform.rpc_url, "PLATFORM_API_URL": platform.api_url}
     results = await examine(home, variables)
     assert results["authentication"].status is CheckStatus.SKIPPED and "first `run`" in results["authentication"].proof
-    from edge_connector.platform_api import operations as ops
-
     assert (await platform.client.call(ops.LIST_DEPLOYMENTS)).deployments == []
 
 
@@ -307,15 +136,6 @@ async def test_a_running_connector_that_is_the_second_one(
         failed(results, "duplicate", "Deployment already connected", "--take-over")
         failed(results, "runtime", "Deployment already connected")
         assert "knows them" in results["authentication"].proof
-
-
-async def test_a_proxy_address_that_is_wrong_does_not_show_its_password(
-    platform: RunningPlatform, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "http://user:pass-word-123@127.0.0.1:1/path")
-    results = await examine(home, await deployed(platform))
-    failed(results, "dns", "path is meaningless", "HTTPS_PROXY")
-    assert "pass-word-123" not in str(results)
 
 
 async def test_a_stale_lock_and_what_a_crash_left(platform: RunningPlatform, home: Path) -> None:
@@ -441,135 +261,3 @@ async def test_a_machine_without_memory_or_with_too_much_to_do(home: Path, monke
 async def test_a_file_in_place_of_the_log_folder(home: Path) -> None:
     (home / "logs").write_text("")
     failed(await examine(home, {}, "directory", "logs"), "logs", "a file where a directory is needed")
-
-
-# ---- what stands in the way
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def unsigned(claims: dict[str, Any]) -> str:
-    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in ({"alg": "EdDSA"}, claims)]
-    return b".".join([*parts, b"AAAA"]).decode()
-
-
-def save_token(home: Path, token: str) -> None:
-    path = home / "auth-token.json"
-    path.write_text(json.dumps({"token": token}))
-    path.chmod(0o600)
-
-
-@asynccontextmanager
-async def serving(
-    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-) -> AsyncIterator[int]:
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await serve(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-            tasks.discard(task)
-
-    server = await asyncio.start_server(run, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@asynccontextmanager
-async def answering(answer: Callable[[bytes], bytes] | None) -> AsyncIterator[int]:
-    """A server that gives one answer to each request; None: it stays silent."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        if answer is None:
-            await reader.read()
-            return
-        writer.write(answer(head))
-        await writer.drain()
-
-    async with serving(serve) as port:
-        yield port
-
-
-@asynccontextmanager
-async def proxy_without_upgrade(rpc_url: str) -> AsyncIterator[int]:
-    """A reverse proxy that drops hop-by-hop headers, as RFC 9110 wants of one that does not know the upgrade."""
-    host, _, port = rpc_url.removeprefix("ws://").partition(":")
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        lines = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
-        kept = [line for line in lines if not line.lower().startswith((b"upgrade:", b"connection:"))]
-        there_reader, there = await asyncio.open_connection(host, int(port))
-        try:
-            there.write(b"\r\n".join(kept))
-            writer.write(await there_reader.readuntil(b"\r\n\r\n"))
-            writer.write(await there_reader.read(4096))
-            await writer.drain()
-        finally:
-            there.close()
-            await there.wait_closed()
-
-    async with serving(serve) as listening:
-        yield listening
-
-
-@asynccontextmanager
-async def tunnelling_proxy() -> AsyncIterator[int]:
-    """An HTTP proxy that does what CONNECT asks."""
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-        writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        host, _, port = head.split()[1].decode().rpartition(":")
-        there_reader, there = await asyncio.open_connection(host, int(port))
-        try:
-            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            await asyncio.gather(pump(reader, there), pump(there_reader, writer), return_exceptions=True)
-        finally:
-            there.close()
-
-    async with serving(serve) as listening:
-        yield listening
-
-
-@asynccontextmanager
-async def platform_with(authority: trustme.CA, name: str, **terms: Any) -> AsyncIterator[str]:
-    """A platform whose certificate is for `name`; yields its address at localhost."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder)
-        certificate = authority.issue_cert(name, **terms)
-        for number, blob in enumerate(certificate.cert_chain_pems):
-            blob.write_to_path(data / "cert.pem", append=number > 0)
-        certificate.private_key_pem.write_to_path(data / "key.pem")
-        server = PlatformServer(
-            PlatformConfig(
-                data=data / "data", api_port=0, rpc_port=0, tls_cert=data / "cert.pem", tls_key=data / "key.pem"
-            )
-        )
-        await server.start()
-        try:
-            yield f"wss://localhost:{server.rpc_url.rpartition(':')[2]}"
-        finally:
-            await server.stop()
