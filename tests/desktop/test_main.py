@@ -17,9 +17,9 @@ import pytest
 
 from edge_connector.platform_api import models as api
 from tests.e2e.tool_folder import write_tools
+from tests.support.commands import run_command
 from tests.support.desktop_process import COMMAND, DesktopProcess, running_desktop
 from tests.support.displays import PrivateDesktop, private_desktop
-from tests.support.processes import run_command
 from tests.support.real_platform import RunningPlatform, running_platform
 from tests.support.waiting import eventually
 

@@ -18,9 +18,10 @@ import pytest
 from edge_connector.control.address import control_address
 from edge_connector.desktop.single import show_address
 from tests.desktop import test_main
+from tests.support.commands import TRACEBACK
 from tests.support.desktop_process import COMMAND, WINDOW, running_desktop
 from tests.support.displays import PrivateDesktop, Started, private_desktop
-from tests.support.processes import TRACEBACK, processes_in
+from tests.support.processes import processes_in
 from tests.support.waiting import eventually
 
 DISPLAYS_FROM = 1000

@@ -15,7 +15,9 @@ import msgspec
 from edge_connector.platform_api import models as api
 from edge_connector.platform_api import operations as ops
 from edge_connector.platform_api.client import PlatformClient
-from tests.support.processes import ConnectorProcess, PlatformProcess, clean_environment, running_connector
+from tests.support.commands import clean_environment
+from tests.support.connector_process import ConnectorProcess, running_connector
+from tests.support.processes import PlatformProcess
 from tests.support.waiting import eventually
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.commands import COMMAND, Finished, clean_environment, run_command
 from tests.support.noting_browser import NotingBrowser
-from tests.support.processes import COMMAND, Finished, clean_environment, run_command
 from tests.support.session_keyring import session_keyring
 from tests.support.sign_in_server import SignInServer, sign_in_server
 from tests.support.waiting import eventually

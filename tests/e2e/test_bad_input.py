@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.access import Access, own_platform
-from tests.support.processes import clean_environment, run_command
+from tests.support.commands import clean_environment, run_command
 
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 PAIR = {"DEPLOYMENT_ID": "dep_1", "DEPLOYMENT_SECRET": "a-secret-of-no-use"}

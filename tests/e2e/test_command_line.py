@@ -14,7 +14,8 @@ import pytest
 
 from edge_connector import __version__
 from tests.e2e.access import Access, result_of
-from tests.support.processes import COMMAND, ConnectorProcess, run_command
+from tests.support.commands import COMMAND, run_command
+from tests.support.connector_process import ConnectorProcess
 from tests.support.waiting import eventually
 
 COMMANDS = ("demo", "run", "stop", "status", "call", "tools", "config", "deployment", "platform")

@@ -9,7 +9,7 @@ import pytest
 
 from edge_connector.tools.ledger.reading import reading_file
 from tests.e2e.access import Access, result_of
-from tests.support.processes import running_connector
+from tests.support.connector_process import running_connector
 from tests.support.waiting import eventually
 
 TOOLS = """

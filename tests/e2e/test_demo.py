@@ -14,7 +14,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from edge_connector.cli.demo import CALLS, DEFAULT_PORTS
-from tests.support.processes import COMMAND, ProgramProcess, clean_environment, processes_in, run_command
+from tests.support.commands import COMMAND, clean_environment, run_command
+from tests.support.processes import ProgramProcess, processes_in
 from tests.support.waiting import eventually
 
 TOOLS = {tool for tool, _, _ in CALLS}

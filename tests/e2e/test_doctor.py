@@ -7,7 +7,8 @@ import signal
 from pathlib import Path
 
 from tests.e2e.access import Access
-from tests.support.processes import run_command, running_connector
+from tests.support.commands import run_command
+from tests.support.connector_process import running_connector
 
 
 async def test_it_tells_what_is_wrong_and_how_to_mend_it(home: Path) -> None:

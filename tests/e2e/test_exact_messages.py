@@ -13,7 +13,8 @@ import pytest
 
 from edge_connector.core.errors import NotConnected
 from tests.e2e.access import Access
-from tests.support.processes import run_command, running_connector
+from tests.support.commands import run_command
+from tests.support.connector_process import running_connector
 
 MESSAGES = {
     "ECONNREFUSED": "connector log: platform server not reachable",

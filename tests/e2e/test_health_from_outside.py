@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.access import Access
+from tests.support.connector_process import running_connector
 from tests.support.networks import connect, machines
-from tests.support.processes import running_connector
 
 EDGE, OUTSIDE = "192.0.2.1", "192.0.2.2"
 """The two ends of the cable; TEST-NET-1 (RFC 5737) is routed nowhere else."""

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from tests.e2e.access import Access
-from tests.support.processes import ConnectorProcess, running_connector
+from tests.support.connector_process import ConnectorProcess, running_connector
 from tests.support.waiting import eventually
 
 

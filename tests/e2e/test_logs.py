@@ -7,7 +7,8 @@ import signal
 from pathlib import Path
 
 from tests.e2e.access import Access
-from tests.support.processes import ProgramProcess, clean_environment, run_command
+from tests.support.commands import clean_environment, run_command
+from tests.support.processes import ProgramProcess
 
 
 async def test_without_a_log_it_says_so(home: Path) -> None:

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.support.commands import clean_environment
+from tests.support.connector_process import ConnectorProcess, running_connector
 from tests.support.networks import connect, ip, listening_in, machines
-from tests.support.processes import ConnectorProcess, clean_environment, running_connector
 from tests.support.scripted_platform import ScriptedPlatform
 from tests.support.waiting import eventually
 

@@ -11,7 +11,8 @@ import pytest
 from edge_connector.core.errors import NotConnected
 from edge_connector.wire import messages as m
 from tests.e2e.access import Access, Served, access_to, own_platform, result_of, set_up
-from tests.support.processes import PlatformProcess, ports_of, running_connector
+from tests.support.connector_process import running_connector
+from tests.support.processes import PlatformProcess, ports_of
 from tests.support.scripted_platform import ScriptedPlatform
 from tests.support.waiting import eventually
 

@@ -17,7 +17,8 @@ from aiohttp import web
 from edge_connector.platform_api import operations as ops
 from edge_connector.platform_api.people import RotateRequest
 from tests.e2e.access import Access
-from tests.support.processes import problem_codes, run_command, running_connector
+from tests.support.commands import run_command
+from tests.support.connector_process import problem_codes, running_connector
 from tests.support.scripted_platform import ScriptedPlatform
 
 

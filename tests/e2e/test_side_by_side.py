@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.e2e.access import Access, result_of
-from tests.support.processes import running_connector
+from tests.support.connector_process import running_connector
 
 
 async def test_two_directories_with_two_deployments_run_side_by_side(access: Access, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from edge_connector.core.errors import NotConnected
 from tests.e2e.access import Access, Fixed, result_of
-from tests.support.processes import processes_in, running_connector
+from tests.support.connector_process import running_connector
+from tests.support.processes import processes_in
 from tests.support.waiting import eventually
 
 HARD = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])

@@ -13,7 +13,9 @@ from edge_connector import __version__
 from edge_connector.core.status import status_schema
 from edge_connector.platform_api import models as api
 from tests.e2e.access import Access, Fixed, Served, access_to, own_platform, set_up
-from tests.support.processes import PlatformProcess, clean_environment, ports_of, problem_codes, running_connector
+from tests.support.commands import clean_environment
+from tests.support.connector_process import problem_codes, running_connector
+from tests.support.processes import PlatformProcess, ports_of
 
 
 async def test_health_answers_before_the_platform_is_there_and_turns_ready_after(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ from edge_connector.cli.drill.checks import CHECKS
 from edge_connector.cli.drill.evidence import Evidence
 from edge_connector.cli.drill.plan import KINDS, storm
 from edge_connector.cli.drill.world import World, summary
-from tests.support.processes import COMMAND, clean_environment, processes_in
+from tests.support.commands import COMMAND, clean_environment
+from tests.support.processes import processes_in
 from tests.support.waiting import eventually
 
 EVENTS = 30

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.processes import Finished, run_command
+from tests.support.commands import Finished, run_command
 from tests.support.real_connector import environment, running_connector
 from tests.support.real_platform import running_platform
 from tests.support.waiting import eventually

@@ -20,7 +20,8 @@ from edge_connector.platform_server.tool_rpc import endpoint
 from edge_connector.platform_server.tool_rpc.calls import CallRouter
 from edge_connector.wire import messages as m
 from edge_connector.wire.session import PlatformSession
-from tests.support.processes import clean_environment, running_connector
+from tests.support.commands import clean_environment
+from tests.support.connector_process import running_connector
 from tests.support.real_platform import RunningPlatform, result_of, running_platform
 from tests.support.slow_link import SlowLink, slow_link
 from tests.support.waiting import eventually

@@ -13,8 +13,9 @@ from edge_connector.control.address import control_address
 from edge_connector.control.client import ControlClient
 from edge_connector.core.errors import NotConnected
 from edge_connector.desktop.single import show_address
+from tests.support.commands import TRACEBACK
 from tests.support.displays import PrivateDesktop, Started
-from tests.support.processes import TRACEBACK, processes_in
+from tests.support.processes import processes_in
 from tests.support.waiting import eventually
 
 COMMAND = (sys.executable, "-m", "edge_connector.desktop.main")

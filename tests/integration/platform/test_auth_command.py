@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from edge_connector.platform_api import operations as ops
-from tests.support.processes import Finished, clean_environment, run_command
+from tests.support.commands import Finished, clean_environment, run_command
 from tests.support.real_platform import RunningPlatform, running_platform
 from tests.support.sign_in import HERE, browser_of, new_member, parts_of
 from tests.support.waiting import eventually

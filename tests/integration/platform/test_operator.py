@@ -14,8 +14,8 @@ from edge_connector.platform_api.operations import OPERATIONS, Scope
 from edge_connector.platform_server.identity import operator_token
 from edge_connector.platform_server.refusals import Refused
 from edge_connector.platform_server.signing import SigningKey
+from tests.support.commands import Finished, run_command
 from tests.support.peers import HELLO, close_of, connector, pair
-from tests.support.processes import Finished, run_command
 from tests.support.real_platform import RunningPlatform, running_platform
 from tests.support.sign_in import HERE, PASSWORD, browser_of, new_member, parts_of, signed_in
 

@@ -11,9 +11,9 @@ from playwright.async_api import ViewportSize
 
 from edge_connector.platform_api import operations as ops
 from tests.support.chromium import DESKTOP, PHONE, chromium
+from tests.support.commands import clean_environment, run_command
 from tests.support.page_people import admin_of
 from tests.support.page_walk import FORMS, SIGNED_IN, SIGNED_OUT, furnished, send, widest
-from tests.support.processes import clean_environment, run_command
 from tests.support.real_platform import running_platform
 from tests.support.sign_in import HERE, PASSWORD, parts_of
 from tests.support.waiting import eventually
